@@ -1,1 +1,27 @@
-//! Under construction.
+//! The contract of Gpuwarden: its words as types, and the one place that names wire types.
+//!
+//! - [`vocab`]: ids and closed lists of words (rules, incident types, severities, states)
+//! - [`time`]: wall-clock instants as they travel
+//! - [`event`]: findings, changes and gaps, which is what leaves a node
+//! - [`inventory`]: what a node says of itself: its GPUs, servers, models and sources
+//! - [`uplink`]: the messages of the stream between node and aggregator
+//! - [`incident`]: what the aggregator makes of events
+//! - [`fleet`]: nodes as the aggregator sees them
+//! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
+//! - [`settings`]: TOML files read with all their mistakes at once
+
+pub mod convert;
+pub mod event;
+pub mod fleet;
+pub mod incident;
+pub mod inventory;
+pub mod settings;
+pub mod time;
+pub mod uplink;
+pub mod vocab;
+
+/// Generated from `gpuwarden/v1/*.proto`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
+pub mod pb {
+    tonic::include_proto!("gpuwarden.v1");
+}

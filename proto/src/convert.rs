@@ -1,0 +1,51 @@
+//! Wire to words and back. What cannot be put into words is refused with a reason that names the
+//! field; nothing is guessed.
+
+mod event;
+mod fleet;
+mod incident;
+mod inventory;
+mod uplink;
+
+pub use event::{decode_event, encode_event};
+use thiserror::Error;
+
+use crate::time::Timestamp;
+
+/// A wire message that says nothing we can use.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field}: {fault}")]
+pub struct Refused {
+    /// The field, e.g. `finding.rule`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+impl Refused {
+    fn missing(field: &'static str) -> Self {
+        Self { field, fault: "is missing".to_owned() }
+    }
+
+    fn because(field: &'static str) -> impl Fn(String) -> Self {
+        move |fault| Self { field, fault }
+    }
+}
+
+/// Parses a word or a name of `field`.
+fn parse<T>(field: &'static str, text: &str) -> Result<T, Refused>
+where
+    T: std::str::FromStr<Err = crate::vocab::UnknownWord>,
+{
+    text.parse().map_err(|error: T::Err| Refused::because(field)(error.to_string()))
+}
+
+/// An optional instant: 0 on the wire is none.
+fn optional_time(ns: u64) -> Option<Timestamp> {
+    (ns != 0).then(|| Timestamp::from_unix_ns(ns))
+}
+
+/// Converts each of a list, stopping at the first that cannot be.
+fn each<W, T>(wire: Vec<W>, convert: fn(W) -> Result<T, Refused>) -> Result<Vec<T>, Refused> {
+    wire.into_iter().map(convert).collect()
+}

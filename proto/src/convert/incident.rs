@@ -1,0 +1,134 @@
+//! Incidents as people and scripts see them.
+
+use super::event::{grade_from_wire, grade_to_wire, subject};
+use super::{Refused, each, optional_time, parse};
+use crate::incident::{Incident, Member, TimelineEntry, WatchChange, WatchUpdate};
+use crate::pb;
+use crate::time::Timestamp;
+use crate::vocab::{IncidentId, NodeId};
+
+impl From<Member> for pb::Member {
+    fn from(member: Member) -> Self {
+        Self {
+            node: member.node.as_str().to_owned(),
+            rule: member.rule.as_str().to_owned(),
+            subject: Some(member.subject.into()),
+            summary: member.summary,
+            evidence: member.evidence.into_iter().map(Into::into).collect(),
+            suspects: member.suspects.into_iter().map(Into::into).collect(),
+            raised_unix_ns: member.raised_at.unix_ns(),
+            cleared_unix_ns: member.cleared_at.map_or(0, Timestamp::unix_ns),
+            reason: member.reason,
+            grade: grade_to_wire(member.grade).into(),
+        }
+    }
+}
+
+impl TryFrom<pb::Member> for Member {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Member) -> Result<Self, Refused> {
+        Ok(Self {
+            node: NodeId::new(&wire.node)
+                .map_err(|error| Refused::because("member.node")(error.to_string()))?,
+            rule: parse("member.rule", &wire.rule)?,
+            subject: subject(wire.subject)?,
+            grade: grade_from_wire(wire.grade)?,
+            summary: wire.summary,
+            evidence: each(wire.evidence, TryInto::try_into)?,
+            suspects: each(wire.suspects, TryInto::try_into)?,
+            raised_at: Timestamp::from_unix_ns(wire.raised_unix_ns),
+            cleared_at: optional_time(wire.cleared_unix_ns),
+            reason: wire.reason,
+        })
+    }
+}
+
+impl From<TimelineEntry> for pb::TimelineEntry {
+    fn from(entry: TimelineEntry) -> Self {
+        Self {
+            at_unix_ns: entry.at.unix_ns(),
+            kind: entry.kind,
+            actor: entry.actor,
+            text: entry.text,
+        }
+    }
+}
+
+impl From<pb::TimelineEntry> for TimelineEntry {
+    fn from(wire: pb::TimelineEntry) -> Self {
+        Self {
+            at: Timestamp::from_unix_ns(wire.at_unix_ns),
+            kind: wire.kind,
+            actor: wire.actor,
+            text: wire.text,
+        }
+    }
+}
+
+impl From<Incident> for pb::Incident {
+    fn from(incident: Incident) -> Self {
+        Self {
+            id: incident.id.0,
+            r#type: incident.kind.as_str().to_owned(),
+            type_reason: incident.type_reason,
+            severity: incident.severity.as_str().to_owned(),
+            severity_reason: incident.severity_reason,
+            state: incident.state.as_str().to_owned(),
+            title: incident.title,
+            members: incident.members.into_iter().map(Into::into).collect(),
+            timeline: incident.timeline.into_iter().map(Into::into).collect(),
+            opened_unix_ns: incident.opened_at.unix_ns(),
+            updated_unix_ns: incident.updated_at.unix_ns(),
+            resolved_unix_ns: incident.resolved_at.map_or(0, Timestamp::unix_ns),
+            acknowledged_by: incident.acknowledged_by.unwrap_or_default(),
+            version: incident.version,
+            members_dropped: incident.members_dropped,
+            timeline_dropped: incident.timeline_dropped,
+        }
+    }
+}
+
+impl TryFrom<pb::Incident> for Incident {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Incident) -> Result<Self, Refused> {
+        Ok(Self {
+            id: IncidentId(wire.id),
+            kind: parse("incident.type", &wire.r#type)?,
+            type_reason: wire.type_reason,
+            severity: parse("incident.severity", &wire.severity)?,
+            severity_reason: wire.severity_reason,
+            state: parse("incident.state", &wire.state)?,
+            title: wire.title,
+            members: each(wire.members, TryInto::try_into)?,
+            timeline: wire.timeline.into_iter().map(Into::into).collect(),
+            opened_at: Timestamp::from_unix_ns(wire.opened_unix_ns),
+            updated_at: Timestamp::from_unix_ns(wire.updated_unix_ns),
+            resolved_at: optional_time(wire.resolved_unix_ns),
+            acknowledged_by: (!wire.acknowledged_by.is_empty()).then_some(wire.acknowledged_by),
+            version: wire.version,
+            members_dropped: wire.members_dropped,
+            timeline_dropped: wire.timeline_dropped,
+        })
+    }
+}
+
+impl From<WatchUpdate> for pb::WatchIncidentsResponse {
+    fn from(update: WatchUpdate) -> Self {
+        Self { change: update.change.as_str().to_owned(), incident: Some(update.incident.into()) }
+    }
+}
+
+impl TryFrom<pb::WatchIncidentsResponse> for WatchUpdate {
+    type Error = Refused;
+
+    fn try_from(wire: pb::WatchIncidentsResponse) -> Result<Self, Refused> {
+        let change = WatchChange::ALL.iter().copied().find(|word| word.as_str() == wire.change);
+        let fault = || Refused::because("change")(format!("`{}` is not known", wire.change));
+        Ok(Self {
+            change: change.ok_or_else(fault)?,
+            incident: wire.incident.ok_or_else(|| Refused::missing("incident"))?.try_into()?,
+        })
+    }
+}

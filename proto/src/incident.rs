@@ -1,0 +1,121 @@
+//! What the aggregator makes of events, as people and scripts see it.
+
+use serde::Serialize;
+
+use crate::event::{Evidence, Subject, Suspect};
+use crate::time::Timestamp;
+use crate::vocab::{Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
+
+/// A finding that belongs to an incident.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    /// The node it was found on.
+    pub node: NodeId,
+    /// The rule that found it.
+    pub rule: RuleId,
+    /// What it is about.
+    pub subject: Subject,
+    /// How bad it is on its own subject.
+    pub grade: Grade,
+    /// One sentence.
+    pub summary: String,
+    /// The newest numbers behind it.
+    pub evidence: Vec<Evidence>,
+    /// Who is blamed.
+    pub suspects: Vec<Suspect>,
+    /// When it began.
+    pub raised_at: Timestamp,
+    /// When it was over; `None` while it is active.
+    pub cleared_at: Option<Timestamp>,
+    /// Why it belongs here.
+    pub reason: String,
+}
+
+/// One line of an incident's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What kind of line: `detected`, `classified`, `joined`, `severity`, `cleared`, ….
+    pub kind: String,
+    /// A person, or `gpuwarden`.
+    pub actor: String,
+    /// What happened.
+    pub text: String,
+}
+
+/// What is opened for one cause.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Incident {
+    /// Its number.
+    pub id: IncidentId,
+    /// Its class.
+    #[serde(rename = "type")]
+    pub kind: IncidentType,
+    /// Why that class.
+    pub type_reason: String,
+    /// How urgent.
+    pub severity: Severity,
+    /// Why so urgent.
+    pub severity_reason: String,
+    /// Where it stands.
+    pub state: IncidentState,
+    /// One sentence: what is broken, where.
+    pub title: String,
+    /// What belongs to it; the first is the likely cause.
+    pub members: Vec<Member>,
+    /// Its history.
+    pub timeline: Vec<TimelineEntry>,
+    /// When the first member was seen.
+    pub opened_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it was over.
+    pub resolved_at: Option<Timestamp>,
+    /// Who has taken it.
+    pub acknowledged_by: Option<String>,
+    /// Grows by one with each change.
+    pub version: u64,
+    /// Members that did not fit.
+    pub members_dropped: u64,
+    /// Timeline entries that did not fit.
+    pub timeline_dropped: u64,
+}
+
+/// Why a watcher is shown an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchChange {
+    /// It was open when the watch began.
+    Snapshot,
+    /// It is new.
+    Opened,
+    /// It changed.
+    Changed,
+    /// It is over.
+    Resolved,
+}
+
+impl WatchChange {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Snapshot, Self::Opened, Self::Changed, Self::Resolved];
+
+    /// The word on the wire and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Opened => "opened",
+            Self::Changed => "changed",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// What a watcher is sent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WatchUpdate {
+    /// Why.
+    pub change: WatchChange,
+    /// The incident as it stands now.
+    pub incident: Incident,
+}

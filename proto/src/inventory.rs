@@ -1,0 +1,105 @@
+//! What a node says of itself: its GPUs, servers, models and sources.
+
+use serde::Serialize;
+
+use crate::event::Finding;
+use crate::time::Timestamp;
+use crate::vocab::{
+    Availability, GpuUuid, ModelName, ModelVersion, ServerName, SourceName, SourceState,
+};
+
+/// A GPU of a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gpu {
+    /// NVIDIA's UUID.
+    pub uuid: GpuUuid,
+    /// The driver's index; may change with a reboot.
+    pub index: u32,
+    /// E.g. `NVIDIA H100 80GB HBM3`.
+    pub name: String,
+    /// E.g. `00000000:1B:00.0`.
+    pub pci_bus_id: String,
+    /// 0 when it could not be read.
+    pub memory_total_bytes: u64,
+    /// `None` when it could not be read.
+    pub memory_used_bytes: Option<u64>,
+    /// Share of time a kernel ran, 0 to 1; `None` when it could not be read.
+    pub utilization_ratio: Option<f64>,
+    /// The driver cannot reach it.
+    pub lost: bool,
+}
+
+/// A model of a server.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    /// Its name.
+    pub name: ModelName,
+    /// Its version.
+    pub version: ModelVersion,
+    /// Whether it serves.
+    pub availability: Availability,
+    /// The server's words where it does not.
+    pub reason: String,
+    /// Requests finished per second; `None` when unknown.
+    pub requests_per_s: Option<f64>,
+    /// Requests waiting; `None` when unknown.
+    pub pending: Option<f64>,
+}
+
+/// A Triton server.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Server {
+    /// Its name in the agent's config.
+    pub name: ServerName,
+    /// Its version; empty when unknown.
+    pub version: String,
+    /// Whether it serves.
+    pub availability: Availability,
+    /// Its models, by name and version.
+    pub models: Vec<Model>,
+}
+
+/// One of the agent's sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// E.g. `nvml`.
+    pub name: SourceName,
+    /// Whether it sees.
+    pub state: SourceState,
+    /// Why not; empty when it sees.
+    pub reason: String,
+}
+
+/// What is true now on a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// When, by the node's wall clock.
+    pub observed_at: Timestamp,
+    /// Its name to the operating system.
+    pub hostname: String,
+    /// The GPU driver's version; empty when unknown.
+    pub driver_version: String,
+    /// Findings that are active.
+    pub active: Vec<Finding>,
+    /// Its GPUs, by index.
+    pub gpus: Vec<Gpu>,
+    /// Its servers, in config order.
+    pub servers: Vec<Server>,
+    /// The agent's sources.
+    pub sources: Vec<Source>,
+}
+
+impl Snapshot {
+    /// A node of which nothing is known yet.
+    pub fn empty(observed_at: Timestamp) -> Self {
+        Self {
+            observed_at,
+            hostname: String::new(),
+            driver_version: String::new(),
+            active: Vec::new(),
+            gpus: Vec::new(),
+            servers: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}

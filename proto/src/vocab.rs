@@ -1,0 +1,418 @@
+//! Ids and closed lists of words. One word a thing, in code, documents and screens.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+/// A word that is not on its list.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{word}` is not a {list} (one of: {expected})")]
+pub struct UnknownWord {
+    /// What was read.
+    pub word: String,
+    /// The list it should have been on.
+    pub list: &'static str,
+    /// All words of that list.
+    pub expected: String,
+}
+
+/// Declares an enum whose variants are words: their text, all of them, parsing, display and JSON.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $list:literal {
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == word).ok_or_else(|| {
+                    UnknownWord {
+                        word: word.to_owned(),
+                        list: $list,
+                        expected: Self::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>().join(", "),
+                    }
+                })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+words! {
+    /// A rule of the agent. Rules that are named here and not yet in this version's table of rules
+    /// may come from a newer agent.
+    RuleId, "rule" {
+        /// GPU memory is gone and something failed or will not fit.
+        GpuMemoryExhausted = "gpu-memory-exhausted",
+        /// GPU memory will be gone soon.
+        GpuMemoryExhausting = "gpu-memory-exhausting",
+        /// The host ran out of memory.
+        HostMemoryOom = "host-memory-oom",
+        /// Requests wait longer than they may.
+        QueueBackup = "queue-backup",
+        /// Requests wait and nothing is worked off.
+        QueueStall = "queue-stall",
+        /// Requests are turned away.
+        QueueRejecting = "queue-rejecting",
+        /// Requests take longer than they may.
+        LatencyHigh = "latency-high",
+        /// The key-value cache of a language model is full.
+        KvCacheSaturated = "kv-cache-saturated",
+        /// A process slows a model on the same GPU.
+        NoisyNeighbour = "noisy-neighbour",
+        /// A process uses a GPU it does not own.
+        RogueProcess = "rogue-process",
+        /// The server's own CPU limit slows it.
+        CpuThrottled = "cpu-throttled",
+        /// A model is not there.
+        ModelUnavailable = "model-unavailable",
+        /// The server is not there.
+        ServerUnavailable = "server-unavailable",
+        /// Requests fail.
+        ErrorRateHigh = "error-rate-high",
+        /// The driver reported an XID error.
+        Xid = "xid",
+        /// The GPU has fallen off the bus or cannot be reached by the driver.
+        GpuLost = "gpu-lost",
+        /// The driver asks for a reset or a reboot.
+        GpuRecoveryRequired = "gpu-recovery-required",
+        /// Uncorrectable memory errors.
+        EccUncorrected = "ecc-uncorrected",
+        /// Rows were remapped or cannot be.
+        RowRemap = "row-remap",
+        /// The GPU slows itself for heat.
+        ThermalThrottle = "thermal-throttle",
+        /// The GPU is slowed by the power supply.
+        PowerBrake = "power-brake",
+        /// The link to the host is narrower or slower than it should be.
+        PcieDegraded = "pcie-degraded",
+        /// Errors on links between GPUs.
+        NvlinkErrors = "nvlink-errors",
+        /// A source that had been seeing sees nothing.
+        TelemetryBlind = "telemetry-blind",
+        /// The aggregator's own: a node does not answer.
+        NodeLost = "node-lost",
+    }
+}
+
+words! {
+    /// The class of an incident. Each has a runbook of that name.
+    IncidentType, "incident type" {
+        /// A model or its server does not serve.
+        ModelUnavailable = "model-unavailable",
+        /// Requests wait or take too long.
+        HighLatency = "high-latency",
+        /// Requests fail.
+        HighErrorRate = "high-error-rate",
+        /// GPU memory ran out or will.
+        GpuOom = "gpu-oom",
+        /// Somebody else's work slows a model.
+        NoisyNeighbour = "noisy-neighbour",
+        /// A GPU is sick.
+        GpuHardware = "gpu-hardware",
+        /// A node does not answer.
+        NodeUnreachable = "node-unreachable",
+        /// Gpuwarden cannot see.
+        TelemetryBlind = "telemetry-blind",
+        /// Reported from elsewhere.
+        External = "external",
+    }
+}
+
+words! {
+    /// How urgent, as the handbook defines it. Ordered: P1 is the least value and the most urgent.
+    Severity, "severity" {
+        /// Critical: complete outage or breach of an objective; answer within 15 minutes.
+        P1 = "P1",
+        /// High: significant degradation or high error rate; answer within an hour.
+        P2 = "P2",
+        /// Medium: degraded performance or partial failure; answer within four hours.
+        P3 = "P3",
+        /// Low: minor, with a workaround; answer on the next business day.
+        P4 = "P4",
+    }
+}
+
+words! {
+    /// How bad a finding is on its own subject. The aggregator makes the severity of it.
+    Grade, "grade" {
+        /// Something may become trouble.
+        Warning = "warning",
+        /// Service is degraded or partly failing.
+        Degraded = "degraded",
+        /// Service is gone on this subject.
+        Down = "down",
+    }
+}
+
+words! {
+    /// What happened to a finding.
+    Phase, "phase" {
+        /// It is new.
+        Raised = "raised",
+        /// It is still so, with newer numbers.
+        Updated = "updated",
+        /// It is over.
+        Cleared = "cleared",
+    }
+}
+
+words! {
+    /// What was done to a node, as its agent saw it.
+    ChangeKind, "change" {
+        /// A model that was not there serves.
+        ModelLoaded = "model-loaded",
+        /// A model was taken away.
+        ModelUnloaded = "model-unloaded",
+        /// A model was taken away and brought back within its grace.
+        ModelDeployed = "model-deployed",
+        /// The server began anew.
+        ServerRestarted = "server-restarted",
+        /// Another driver version runs.
+        DriverChanged = "driver-changed",
+        /// The agent began.
+        AgentStarted = "agent-started",
+        /// The agent was stopped on purpose.
+        AgentStopped = "agent-stopped",
+    }
+}
+
+words! {
+    /// Whether a server or a model serves.
+    Availability, "availability" {
+        /// Not asked yet, or the answer could not be had.
+        Unknown = "unknown",
+        /// It serves.
+        Ready = "ready",
+        /// It is being loaded or unloaded.
+        Loading = "loading",
+        /// Somebody unloaded it.
+        Unloaded = "unloaded",
+        /// It could not be loaded.
+        Failed = "failed",
+        /// Nobody answers there.
+        Unreachable = "unreachable",
+    }
+}
+
+words! {
+    /// Whether a source sees.
+    SourceState, "source state" {
+        /// Never seen on this node. Nothing to see is not blindness.
+        Absent = "absent",
+        /// It sees.
+        Seeing = "seeing",
+        /// It saw, and no longer does.
+        Blind = "blind",
+    }
+}
+
+words! {
+    /// Where an incident stands.
+    IncidentState, "incident state" {
+        /// Members are active and nobody has taken it.
+        Open = "open",
+        /// Somebody has taken it.
+        Acknowledged = "acknowledged",
+        /// No member is active; it resolves when it stays so.
+        Quiet = "quiet",
+        /// Over.
+        Resolved = "resolved",
+    }
+}
+
+words! {
+    /// Where a node stands.
+    NodeState, "node state" {
+        /// It has a stream.
+        Connected = "connected",
+        /// It has no stream, not yet for long enough to call it lost.
+        Disconnected = "disconnected",
+        /// It does not answer.
+        Lost = "lost",
+        /// Its agent said that it stops.
+        Stopped = "stopped",
+    }
+}
+
+/// Declares a newtype over text that cannot be empty or longer than `MAX_BYTES`.
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// The longest accepted, in bytes.
+            pub const MAX_BYTES: usize = $max;
+
+            /// The text, if it is neither empty nor too long and has no control characters.
+            pub fn new(text: &str) -> Result<Self, BadName> {
+                let fault = if text.is_empty() {
+                    Some("is empty")
+                } else if text.len() > Self::MAX_BYTES {
+                    Some("is too long")
+                } else if text.chars().any(char::is_control) {
+                    Some("has control characters")
+                } else {
+                    None
+                };
+                match fault {
+                    Some(fault) => Err(BadName { what: stringify!($name), fault }),
+                    None => Ok(Self(text.into())),
+                }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A name that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{what} {fault}")]
+pub struct BadName {
+    /// Which kind of name.
+    pub what: &'static str,
+    /// What is wrong with it.
+    pub fault: &'static str,
+}
+
+names! {
+    /// A node of the fleet.
+    NodeId, 253
+}
+names! {
+    /// A GPU or MIG instance by NVIDIA's UUID.
+    GpuUuid, 96
+}
+names! {
+    /// A Triton server by the name its agent's config gives it.
+    ServerName, 128
+}
+names! {
+    /// A model as its server names it.
+    ModelName, 256
+}
+names! {
+    /// A version of a model as its server names it.
+    ModelVersion, 64
+}
+names! {
+    /// A source, e.g. `nvml` or `triton/default`.
+    SourceName, 160
+}
+
+/// Sequence number of an event in one node's outbox; the first is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The life of one outbox file: sequence numbers are compared only within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// Number of an incident, counted from 1 by the aggregator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct IncidentId(pub u64);
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("#{}", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_parses_back_to_itself() {
+        for rule in RuleId::ALL {
+            assert_eq!(rule.as_str().parse(), Ok(*rule));
+        }
+        for kind in IncidentType::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(*kind));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_told_what_would_do() {
+        let error = "P5".parse::<Severity>().expect_err("P5 is no severity");
+        assert_eq!(error.to_string(), "`P5` is not a severity (one of: P1, P2, P3, P4)");
+    }
+
+    #[test]
+    fn p1_is_the_most_urgent() {
+        assert!(Severity::P1 < Severity::P4);
+    }
+
+    #[test]
+    fn names_are_neither_empty_nor_endless_nor_escape_sequences() {
+        assert!(NodeId::new("").is_err());
+        assert!(NodeId::new(&"x".repeat(254)).is_err());
+        assert!(NodeId::new("node\u{1b}[31m").is_err());
+        assert!(NodeId::new("node-a").is_ok());
+    }
+}
