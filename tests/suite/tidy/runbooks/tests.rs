@@ -1,6 +1,6 @@
 //! The format on a made-up runbook, sound at first and then broken in each way.
 
-use super::{Runbook, TYPES, check, check_all};
+use super::{IncidentType, RuleId, Runbook, check, check_all};
 
 const SOUND: &str = "---
 type: external
@@ -53,11 +53,19 @@ fn a_sound_runbook_passes() {
 }
 
 #[test]
-fn a_type_without_a_runbook_and_a_runbook_without_a_type_are_found() {
-    let others = check_all(&[runbook("external", SOUND), runbook("flood", SOUND)]);
-    let missing = others.iter().filter(|offence| offence.advice.starts_with("missing")).count();
-    assert_eq!(missing, TYPES.len() - 1);
-    assert!(others.iter().any(|offence| offence.advice.starts_with("for no incident type")));
+fn what_has_no_runbook_and_what_is_for_nothing_is_found() {
+    let offences = check_all(&[runbook("external", SOUND), runbook("flood", SOUND)]);
+    let count = |part: &str| offences.iter().filter(|it| it.advice.contains(part)).count();
+    assert_eq!(count("missing"), IncidentType::ALL.len() - 1);
+    assert_eq!(count("for no incident type"), 1);
+    assert_eq!(count("of 0 runbooks"), RuleId::ALL.len());
+}
+
+#[test]
+fn a_rule_that_two_runbooks_claim_is_found() {
+    let claiming = SOUND.replace("rules: []", "rules: [xid]");
+    let offences = check_all(&[runbook("external", &claiming), runbook("gpu-oom", &claiming)]);
+    assert!(offences.iter().any(|it| it.advice.starts_with("`xid` stands in `rules` of 2")));
 }
 
 #[test]
@@ -65,7 +73,7 @@ fn broken_front_matter_is_found() {
     finds("title: Trouble\n", "", "must have the keys");
     finds("title: Trouble", "title:", "empty value");
     finds("type: external", "type: internal", "name of the file");
-    finds("rules: []", "rules: [xid]", "`rules` must be []");
+    finds("rules: []", "rules: [stars]", "`rules` names `stars`");
     finds("P2 20m, ", "", "`escalate_after`");
     finds("R3 restart-server", "R4 reboot", "class from R0 to R3");
     finds("R0 collect-evidence, R3 restart-server", "", "class from R0 to R3");
