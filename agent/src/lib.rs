@@ -2,10 +2,16 @@
 //!
 //! - [`clock`]: the only reader of clocks
 //! - [`config`]: what the agent is told
+//! - [`engine`]: owns what is remembered, judges it, says what should be told
+//! - [`hold`]: above for so long, below for so long
+//! - [`rule`]: what is trouble, one rule a file
 //! - [`sample`]: what the sources read at one instant
 //! - [`window`]: fixed-size history of samples
 
 pub mod clock;
 pub mod config;
+pub mod engine;
+pub mod hold;
+pub mod rule;
 pub mod sample;
 pub mod window;
