@@ -32,3 +32,41 @@ impl Ramp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Ramp;
+
+    const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn rises_at_its_rate_until_its_limit() {
+        let ramp = Ramp::steady(100).moving(5 * SECOND, 10, 125);
+        let seen = [5, 6, 7, 8, 9].map(|second| ramp.at(second * SECOND));
+        assert_eq!(seen, [100, 110, 120, 125, 125]);
+    }
+
+    #[test]
+    fn falls_at_its_rate_until_its_limit() {
+        let ramp = Ramp::steady(100).moving(0, -40, 30);
+        assert_eq!([0, 1, 2, 3].map(|second| ramp.at(second * SECOND)), [100, 60, 30, 30]);
+    }
+
+    #[test]
+    fn goes_on_from_where_it_was() {
+        let ramp = Ramp::steady(0).moving(0, 10, 1000).moving(2 * SECOND, -10, 0);
+        assert_eq!([2, 3, 4, 5].map(|second| ramp.at(second * SECOND)), [20, 10, 0, 0]);
+    }
+
+    #[test]
+    fn a_limit_behind_it_holds_it_still() {
+        assert_eq!(Ramp::steady(50).moving(0, 10, 20).at(SECOND), 50);
+        assert_eq!(Ramp::steady(50).moving(0, -10, 80).at(SECOND), 50);
+    }
+
+    #[test]
+    fn never_overflows() {
+        assert_eq!(Ramp::steady(1).moving(0, i64::MAX, u64::MAX).at(u64::MAX), u64::MAX);
+        assert_eq!(Ramp::steady(1).moving(0, i64::MIN, 0).at(u64::MAX), 0);
+    }
+}
