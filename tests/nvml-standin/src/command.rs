@@ -232,7 +232,7 @@ pub enum ProcessKind {
 
 /// A change of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SetProcess {
     /// The GPU's index.
     pub gpu: usize,
@@ -276,7 +276,7 @@ pub enum ThrottleReason {
 
 /// Clocks in MHz.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SetClocks {
     /// The GPU's index.
     pub gpu: usize,
@@ -322,7 +322,7 @@ pub enum EccLocation {
 
 /// The state of row remapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SetRemappedRows {
     /// The GPU's index.
     pub gpu: usize,
@@ -342,7 +342,7 @@ pub struct SetRemappedRows {
 
 /// The PCIe link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SetPcie {
     /// The GPU's index.
     pub gpu: usize,
@@ -359,7 +359,7 @@ pub struct SetPcie {
 
 /// NVLink: how many links are up, and their errors, each on link 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SetNvlink {
     /// The GPU's index.
     pub gpu: usize,
@@ -385,7 +385,7 @@ pub struct SetNvlink {
 
 /// A call that is slow, fails or never returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Fault {
     /// The call's symbol, as in `nvmlDeviceGetMemoryInfo_v2`, or `*` for every call.
     pub call: String,
@@ -399,5 +399,52 @@ pub struct Fault {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<u32>,
     /// It does not return while the fault lasts.
+    #[serde(default)]
     pub block: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Fault};
+
+    fn parse(line: &str) -> Result<Command, serde_json::Error> {
+        serde_json::from_str(line)
+    }
+
+    #[test]
+    fn a_fault_needs_only_what_it_does() {
+        let parsed = parse(r#"{ "command": "fault", "call": "nvmlInit_v2", "block": true }"#);
+        let expected = Fault { call: "nvmlInit_v2".into(), block: true, ..Fault::default() };
+        assert_eq!(parsed.expect("a valid command"), Command::Fault(expected));
+    }
+
+    #[test]
+    fn a_command_without_its_gpu_is_refused() {
+        assert!(parse(r#"{ "command": "set_pcie", "width": 8 }"#).is_err());
+        assert!(parse(r#"{ "command": "set_memory", "used": 8 }"#).is_err());
+    }
+
+    #[test]
+    fn a_word_nobody_knows_is_refused() {
+        assert!(parse(r#"{ "command": "restore_gpu", "gpu": 0, "gently": true }"#).is_err());
+        assert!(parse(r#"{ "command": "set_pcie", "gpu": 0, "lanes": 8 }"#).is_err());
+    }
+
+    #[test]
+    fn the_readme_has_every_command_and_no_other() {
+        let readme = include_str!("../README.md");
+        let (_, table) = readme.split_once("| `command` |").expect("the table of commands");
+        let (table, _) = table.split_once("\n\n").expect("the end of it");
+        let told: Vec<&str> =
+            table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let unknown = parse(r#"{ "command": "?" }"#).expect_err("no such command").to_string();
+        let (_, known) = unknown.split_once("expected one of ").expect("a list of commands");
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(sorted(told), sorted(known));
+    }
+
+    fn sorted(mut words: Vec<&str>) -> Vec<&str> {
+        words.sort_unstable();
+        words
+    }
 }

@@ -140,3 +140,32 @@ pub struct MigInstance {
     /// Memory of the instance, in bytes.
     pub memory_total: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Scenario;
+    use crate::model::Model;
+    use crate::world::World;
+
+    const README: &str = include_str!("../README.md");
+
+    #[test]
+    fn the_scenario_of_the_readme_begins_a_world() {
+        let (_, rest) = README.split_once("```json").expect("a scenario");
+        let (scenario, _) = rest.split_once("```").expect("the end of it");
+        let scenario: Scenario = serde_json::from_str(scenario).expect("a valid scenario");
+        World::begin(scenario, 0).expect("a possible world");
+    }
+
+    #[test]
+    fn an_empty_scenario_is_one_idle_a100() {
+        let scenario: Scenario = serde_json::from_str("{}").expect("a valid scenario");
+        assert_eq!(scenario.gpus.len(), 1);
+        assert_eq!(scenario.gpus[0].model, Model::A100);
+    }
+
+    #[test]
+    fn a_word_nobody_knows_is_refused() {
+        assert!(serde_json::from_str::<Scenario>(r#"{ "gpu": [] }"#).is_err());
+    }
+}

@@ -47,3 +47,48 @@ impl World {
 fn matches(fault: &Fault, call: &str, gpu: Option<usize>) -> bool {
     (fault.call == "*" || fault.call == call) && (fault.gpu.is_none() || fault.gpu == gpu)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+    use crate::command::{Command, Fault};
+    use crate::scenario::Scenario;
+    use crate::world::World;
+
+    fn world(faults: &[Fault]) -> World {
+        let commands = faults.iter().cloned().map(Command::Fault).collect();
+        World::begin(Scenario { commands, ..Scenario::default() }, 0).expect("a possible world")
+    }
+
+    fn fault(call: &str) -> Fault {
+        Fault { call: call.into(), ..Fault::default() }
+    }
+
+    #[test]
+    fn faults_of_a_call_add_up() {
+        let slow = Fault { latency_ms: Some(20), ..fault("*") };
+        let failing = Fault { gpu: Some(0), error: Some(15), ..fault("a") };
+        let world = world(&[slow, failing]);
+        let slow = Verdict { latency_ms: 20, ..Verdict::default() };
+        assert_eq!(world.verdict("a", Some(0)), Verdict { error: Some(15), ..slow });
+        assert_eq!(world.verdict("a", None), slow);
+        assert_eq!(world.verdict("b", Some(0)), slow);
+    }
+
+    #[test]
+    fn a_fault_replaces_that_of_the_same_call() {
+        let first = Fault { error: Some(15), ..fault("a") };
+        let second = Fault { block: true, ..fault("a") };
+        let verdict = world(&[first, second]).verdict("a", None);
+        assert_eq!(verdict, Verdict { block: true, ..Verdict::default() });
+    }
+
+    #[test]
+    fn clearing_a_call_leaves_the_others() {
+        let failing = |call| Fault { error: Some(999), ..fault(call) };
+        let mut world = world(&[failing("a"), failing("b")]);
+        world.clear_faults(Some("a"), None);
+        assert_eq!(world.verdict("a", None), Verdict::default());
+        assert_eq!(world.verdict("b", None).error, Some(999));
+    }
+}

@@ -68,7 +68,7 @@ fn ecc_errors_are_counted_where_they_were() {
     let (kind, location) = (EccKind::Uncorrected, EccLocation::Sram);
     node.send(&Command::AddEccErrors { gpu: 0, kind, location, count: 3 });
     let (error, counter) = (MemoryError::Uncorrected, EccCounter::Volatile);
-    let at = |place| device.memory_error_counter(error.clone(), counter.clone(), place).unwrap();
+    let at = |place| device.memory_error_counter(error, counter, place).unwrap();
     assert_eq!(at(MemoryLocation::SRAM), 3);
     assert_eq!(at(MemoryLocation::Device), 0);
     let aggregate = device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Aggregate);
