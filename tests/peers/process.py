@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,10 @@ class ProcessDied(Exception):
 
 
 class Process:
-    """A child process in its own process group. Started at once; killed, with all its children, when we exit."""
+    """A child process in its own process group. Started at once; killed, with all its children, when we exit.
+
+    Its output goes to the log; with `piped` the log has stderr only and `lines` gives stdout.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Process:
         command: Sequence[str | Path],
         log: Path,
         env: dict[str, str] | None = None,
+        piped: bool = False,
     ) -> None:
         self.name = name
         self.log = log
@@ -42,8 +46,8 @@ class Process:
             self._child = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE if piped else output,
+                stderr=output,
                 env=os.environ | (env or {}),
                 start_new_session=True,
             )
@@ -67,6 +71,11 @@ class Process:
             if time.monotonic() > deadline:
                 raise ProcessDied(f"{self.name} was not ready within {timeout_s:g} s:\n{self.log_tail()}")
             time.sleep(0.05)
+
+    def lines(self) -> Iterator[str]:
+        """The lines of a piped stdout as they come, until it is closed."""
+        assert self._child.stdout is not None, f"{self.name} is not piped"
+        return (line.decode(errors="replace") for line in self._child.stdout)
 
     def kill(self) -> None:
         """SIGKILL to the whole group; returns when the leader is gone."""
