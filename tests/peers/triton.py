@@ -218,7 +218,11 @@ class Triton:
 
     def ready(self) -> bool:
         """Whether the server lives and serves every model of the start; a bad model beside them does not matter."""
-        return self.answers("/v2/health/live") and all(map(self.model_ready, self._initial()))
+        return self.answers("/v2/health/live") and all(map(self.model_ready, self.initial()))
+
+    def initial(self) -> list[str]:
+        """The models that are loaded at the start."""
+        return [model.name for model in self.models if model.kind != "bad"]
 
     def load(self, model: str, config: dict[str, Any] | None = None, timeout_s: float = 60.0) -> None:
         """Loads a model and returns when it serves; raises `TritonError` when it does not load."""
@@ -278,9 +282,6 @@ class Triton:
             raise TritonError(response.status, text)
         return json.loads(text) if text else None
 
-    def _initial(self) -> list[str]:
-        return [model.name for model in self.models if model.kind != "bad"]
-
     def _launch(self) -> None:
         home = self._cache.triton_home
         command = [
@@ -295,7 +296,7 @@ class Triton:
             f"--http-port={self.http_port}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={self.metrics_port}",
-            *(f"--load-model={name}" for name in self._initial()),
+            *(f"--load-model={name}" for name in self.initial()),
         ]
         # The stub's embedded interpreter finds numpy by the python that is first on PATH.
         path = f"{self._cache.venv / 'bin'}:{os.environ['PATH']}"
