@@ -153,7 +153,8 @@ def ensure_venv(cache: Cache) -> None:
         _apt_install(["python3-venv"])
         base = find_python()
     if base is None:
-        raise NotInstalled(f"no Python {PYTHON} with venv and ensurepip; install python{PYTHON} and python{PYTHON}-venv")
+        wanted = f"python{PYTHON} and python{PYTHON}-venv"
+        raise NotInstalled(f"no Python {PYTHON} with venv and ensurepip; install {wanted}")
     _run([base, "-m", "venv", "--clear", cache.venv], f"cannot make {cache.venv}")
     (cache.venv / ".complete").touch()
 

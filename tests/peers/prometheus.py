@@ -311,10 +311,10 @@ class Prometheus(Peer):
 
 
 def rules(tritons: Sequence[Triton], timing: Timing) -> dict[str, Any]:
-    """The alert rules one would write for Triton; "is the model there" needs one for each model."""
+    """The alert rules one would write for Triton; "is the model there" needs one for each model that serves now."""
     expressions = [*_rates(duration(timing.window_s)), ("TritonDown", 'up{job="triton"} == 0')]
     for triton in tritons:
-        for model in triton.initial():
+        for model in triton.serving():
             row = f'model="{model}",instance="127.0.0.1:{triton.metrics_port}"'
             expressions.append(("ModelUnavailable", f"absent(nv_inference_request_success{{{row}}})"))
     hold = duration(timing.for_s)
@@ -323,7 +323,8 @@ def rules(tritons: Sequence[Triton], timing: Timing) -> dict[str, Any]:
 
 
 def _rates(window: str) -> list[tuple[str, str]]:
-    queued, success = f"rate(nv_inference_queue_duration_us[{window}])", f"rate(nv_inference_request_success[{window}])"
+    queued = f"rate(nv_inference_queue_duration_us[{window}])"
+    success = f"rate(nv_inference_request_success[{window}])"
     failed = f"sum by (instance, model) (rate(nv_inference_request_failure[{window}]))"
     succeeded = f"sum by (instance, model) ({success})"
     return [

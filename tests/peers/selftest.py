@@ -70,7 +70,8 @@ def a_bad_model_does_not_load_until_it_is_mended(bench: Bench) -> str:
 def a_deploy_brings_the_model_back(bench: Bench) -> str:
     done = deploy(bench.triton, "broken", Random(1))
     assert bench.triton.model_ready("broken")
-    return f"load called after {done.load_at - done.unload_at:.2f} s, served after {done.loaded_at - done.unload_at:.2f} s"
+    pause, whole = done.load_at - done.unload_at, done.loaded_at - done.unload_at
+    return f"load called after {pause:.2f} s, served after {whole:.2f} s"
 
 
 def a_load_can_carry_a_config(bench: Bench) -> str:

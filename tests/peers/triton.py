@@ -35,7 +35,7 @@ class TritonError(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the python backend; `kind` names its source in models/."""
+    """A model of the python backend; `kind` names its source in models/. Not every one is `loaded` at the start."""
 
     name: str
     kind: str
@@ -43,6 +43,7 @@ class Model:
     max_batch_size: int = 1
     dynamic_batching: dict[str, Any] | None = None
     instances: int = 1
+    loaded: bool = True
 
     def config(self) -> dict[str, Any]:
         """Its whole configuration, as Triton's load call takes it."""
@@ -82,9 +83,9 @@ def flaky(name: str) -> Model:
     return Model(name, "flaky")
 
 
-def bad(name: str) -> Model:
-    """Fails to load until `Repository.mend`, and again after `Repository.spoil`."""
-    return Model(name, "bad")
+def bad(name: str, loaded: bool = False) -> Model:
+    """Fails to load until `Repository.mend`, and again after `Repository.spoil`; sound at first if it is `loaded`."""
+    return Model(name, "bad", loaded=loaded)
 
 
 def stuck(name: str) -> Model:
@@ -108,7 +109,7 @@ class Repository:
         self._control.mkdir(exist_ok=True)
 
     def add(self, model: Model) -> None:
-        """Writes a model, healthy if its kind can be; a `bad` one starts out bad."""
+        """Writes a model, healthy unless it is a `bad` one that is not to be loaded."""
         version = self.models / model.name / "1"
         version.mkdir(parents=True, exist_ok=True)
         shutil.copy(SOURCES / f"{model.kind}.py", version / "model.py")
@@ -118,7 +119,7 @@ class Repository:
         (version.parent / "config.pbtxt").write_text(_text_format(placed.config()))
         if model.kind == "flaky":
             self.fail(model.name, 0.01)
-        if model.kind == "bad":
+        if model.kind == "bad" and not model.loaded:
             self.spoil(model.name)
 
     def fail(self, flaky_model: str, probability: float) -> None:
@@ -149,7 +150,7 @@ class Repository:
 
 
 class Triton:
-    """One server. Models of kind `bad` are in its repository but not loaded at the start."""
+    """One server on free ports of 127.0.0.1, with its repository and log in `folder`, whose name is its own."""
 
     def __init__(self, folder: Path, models: list[Model] | None = None, cache: Cache | None = None) -> None:
         self._cache = cache or Cache.default()
@@ -222,7 +223,7 @@ class Triton:
 
     def initial(self) -> list[str]:
         """The models that are loaded at the start."""
-        return [model.name for model in self.models if model.kind != "bad"]
+        return [model.name for model in self.models if model.loaded]
 
     def load(self, model: str, config: dict[str, Any] | None = None, timeout_s: float = 60.0) -> None:
         """Loads a model and returns when it serves; raises `TritonError` when it does not load."""
@@ -236,6 +237,10 @@ class Triton:
     def index(self) -> dict[str, dict[str, str]]:
         """State and reason of every model that Triton knows."""
         return {row["name"]: row for row in self.request("POST", "/v2/repository/index", {})}
+
+    def serving(self) -> list[str]:
+        """The models that are loaded now."""
+        return [name for name, row in self.index().items() if row.get("state") == "READY"]
 
     def model_ready(self, model: str) -> bool:
         """Whether the model says that it serves."""
