@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from triton import Triton
 
 START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 15.0
-# An incident in one of these states does not hold its subject any more.
-SETTLED = frozenset({"resolved", "reviewed", "closed", "merged"})
+# In these states all members of an incident have cleared.
+SETTLED = frozenset({"quiet", "resolved"})
 
 
 def aggregator_config(grpc_port: int, http_port: int, folder: Path) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def agent_config(agent: Agent) -> dict[str, Any]:
         "node": {"id": agent.node},
         "aggregator": {"endpoint": f"http://127.0.0.1:{agent.aggregator_port}"},
         "nvml": nvml,
+        # The kernel log of the machine under the bench is not part of the bench.
+        "kmsg": {"enabled": False},
         "state": {"dir": str(agent.folder / "state")},
         "status": {"listen": f"127.0.0.1:{agent.status_port}"},
         "triton": [
@@ -280,6 +283,40 @@ class Watch:
             at = time.time()
             change = json.loads(text)
             self.lines.add(Line(at, change["change"], change["incident"]))
+
+
+class Gpuwarden:
+    """All of it on one machine: aggregator, agent, and a client that watches."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tritons: Sequence[Triton],
+        profile: str = "default",
+        nvml: Nvml | None = None,
+    ) -> None:
+        self.aggregator = Aggregator(folder / "aggregator")
+        self.agent = Agent(folder / "agent", self.aggregator, tritons, profile, nvml)
+        self.watch = Watch(folder, self.aggregator)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Gpuwarden:
+        with ExitStack() as stack:
+            for part in (self.aggregator, self.watch, self.agent):
+                stack.enter_context(part)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def deploys_recorded(self) -> int | None:
+        """How many deploys the agent saw and reported as changes; None when that cannot be asked."""
+        try:
+            changes = self.aggregator.ask("change", "list")
+        except (subprocess.SubprocessError, json.JSONDecodeError):
+            return None
+        return sum(change["kind"] == "model-deployed" for change in changes or ())
 
 
 def toml(config: dict[str, Any]) -> str:
