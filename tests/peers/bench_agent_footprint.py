@@ -49,7 +49,7 @@ def run(seconds: float, profile: str, models: int) -> dict[str, Figure]:
             "node_exporter": exporter.pid,
             "prometheus": prometheus.pid,
         }
-        return {
+        setting: dict[str, Figure] = {
             "bench": "agent-footprint",
             "profile": profile,
             "gpus_count": GPUS,
@@ -57,7 +57,8 @@ def run(seconds: float, profile: str, models: int) -> dict[str, Figure]:
             "models_count": models,
             "measured_s": seconds,
             "page_bytes": len(triton.metrics()),
-        } | _measure(watched, seconds)
+        }
+        return setting | _measure(watched, seconds)
 
 
 def _measure(watched: dict[str, int], seconds: float) -> dict[str, Figure]:

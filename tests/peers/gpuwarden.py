@@ -99,7 +99,7 @@ class Daemon:
         """Starts it, on the same ports and state as before if it ran before."""
         config = self.folder / f"{self.binary}.toml"
         config.write_text(toml(self.config()))
-        command = [binary(self.binary), "run", "--config", config]
+        command = [str(binary(self.binary)), "run", "--config", str(config)]
         self._process = Process(self.binary, command, self.log, self.env())
         self._process.wait_until(lambda: listening(self.port()), START_TIMEOUT_S)
 
@@ -145,7 +145,7 @@ class Aggregator(Daemon):
 
     def ask(self, *words: str) -> Any:
         """Runs the command line against this aggregator and gives its JSON: `ask("incidents", "list")`."""
-        command = [binary("gpuwarden"), *words, "--output", "json", "--aggregator", self.url]
+        command = [str(binary("gpuwarden")), *words, "--output", "json", "--aggregator", self.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=True)
         return json.loads(done.stdout) if done.stdout.strip() else None
 

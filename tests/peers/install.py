@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +180,8 @@ def ensure_package(cache: Cache, requirement: str, stamp: str) -> None:
 
 def _download_triton(cache: Cache) -> Path:
     folder = cache.root / "downloads"
-    command = [cache.python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, TRITON_WHEEL]
-    _run(command, f"cannot download {TRITON_WHEEL}; it needs glibc 2.35 or newer (Debian 12)")
+    pip = [str(cache.python), "-m", "pip", "download", "--quiet", "--no-deps"]
+    _run([*pip, "--dest", str(folder), TRITON_WHEEL], f"cannot download {TRITON_WHEEL}; it needs glibc 2.35 or newer (Debian 12)")
     return next(folder.glob("nvidia_pytriton-*.whl"))
 
 
@@ -226,7 +226,7 @@ def _refresh_package_lists() -> None:
         _run(["apt-get", "--quiet=2", "update"], "cannot fetch the package lists")
 
 
-def _run(command: list[str | Path], trouble: str, cwd: Path | None = None) -> None:
+def _run(command: Sequence[str | Path], trouble: str, cwd: Path | None = None) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     if done.returncode != 0:

@@ -236,7 +236,7 @@ def with_templates(cache: Cache) -> list[str]:
     if os.geteuid() == 0:
         shutil.copytree(share / TEMPLATE.parent, SYSTEM_SHARE / TEMPLATE.parent)
         return []
-    raise NotInstalled("Alertmanager needs a mount namespace here; as root run: apt-get install prometheus-alertmanager")
+    raise NotInstalled("no mount namespace for Alertmanager; as root run: apt-get install prometheus-alertmanager")
 
 
 class Prometheus(Peer):

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 from gpuwarden import Line, toml
 from healthy import deploy
 from install import Cache, NotInstalled
-from load import Load, infer_target
+from load import Load, Target, infer_target
 from process import Meter, exit_on_signals, usage
 from prometheus import ONE_SECOND, STOCK, Alert, Monitoring, NodeExporter
-from random import Random
 from triton import Triton, TritonError, bad, fast, flaky, slow, slow_qlimit, stuck
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -36,7 +36,7 @@ class Bench:
         self.monitoring: Monitoring = stack.enter_context(Monitoring(folder / "monitoring", tritons, ONE_SECOND))
         self.node_exporter: NodeExporter = stack.enter_context(NodeExporter(folder / "node"))
 
-    def target(self, model: str, binary: bool = False):
+    def target(self, model: str, binary: bool = False) -> Target:
         """Requests for one model."""
         return infer_target(self.triton.http_port, model, binary=binary)
 

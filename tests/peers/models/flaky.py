@@ -1,4 +1,4 @@
-"""Raises out of execute() at random; the probability is read anew for every batch, so it changes at an exact instant."""
+"""Raises out of execute() at random. The probability is read anew for every batch: it changes at an exact instant."""
 
 import json
 import random
