@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::Profile;
+
 /// Thresholds of all rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
@@ -31,6 +33,16 @@ pub struct Thresholds {
     pub exhaustion_horizon: Duration,
     /// A source that says nothing for so long is blind.
     pub blind_after: Duration,
+}
+
+impl Thresholds {
+    /// The defaults of a profile. The fast one asks for less proof of failing requests.
+    pub fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Default => Self::default(),
+            Profile::Fast => Self { error_chance_max: 1e-5, ..Self::default() },
+        }
+    }
 }
 
 impl Default for Thresholds {
