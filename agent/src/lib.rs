@@ -3,7 +3,9 @@
 //! - [`clock`]: the only reader of clocks
 //! - [`config`]: what the agent is told
 //! - [`sample`]: what the sources read at one instant
+//! - [`source`]: the readers of the world
 
 pub mod clock;
 pub mod config;
 pub mod sample;
+pub mod source;

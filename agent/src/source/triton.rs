@@ -1,0 +1,4 @@
+//! stub
+pub mod index;
+pub mod page;
+pub mod problems;
