@@ -34,6 +34,22 @@ pub struct Page {
     pub problems: Problems,
 }
 
+/// Whether this is all of a metrics page of a Triton; the error says in words why not. A page cut off
+/// within a line would show smaller counters and fewer models than there are. An empty page is that
+/// of an old server without models.
+pub fn check(text: &[u8]) -> Result<(), &'static str> {
+    let of_triton =
+        |line: &[u8]| line.strip_prefix(b"# HELP ".as_slice()).unwrap_or(line).starts_with(b"nv_");
+    match text.last() {
+        None => Ok(()),
+        Some(_) if !text.split(|byte| *byte == b'\n').any(of_triton) => {
+            Err("not the metrics page of a Triton")
+        }
+        Some(b'\n') => Ok(()),
+        Some(_) => Err("the metrics page ends in the middle of a line"),
+    }
+}
+
 /// Reads a page. Any bytes will do; what makes no sense is counted in [`Page::problems`].
 pub fn parse(text: &[u8]) -> Page {
     let mut problems = Problems::default();
@@ -394,6 +410,16 @@ mod tests {
         left behind: bad
         left behind: identity_fast
         ");
+    }
+
+    #[test]
+    fn only_whole_pages_of_a_triton_pass() {
+        let text = capture("idle.prom");
+        assert_eq!(check(&text), Ok(()));
+        assert_eq!(check(b""), Ok(()));
+        let half = check(&text[..text.len() / 2]);
+        assert_eq!(half, Err("the metrics page ends in the middle of a line"));
+        assert_eq!(check(b"<html>\n"), Err("not the metrics page of a Triton"));
     }
 
     #[test]
