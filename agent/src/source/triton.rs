@@ -147,3 +147,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,7 @@ mod tests {
         let words = "metrics page: nobody listens on a:1".to_owned();
         assert_eq!(health.metrics(&refused()), Some(SourceReport::Failing(words)));
         assert_eq!(health.api(&refused()), None);
-        assert_eq!(health.metrics(&UP).is_some(), true);
+        assert!(health.metrics(&UP).is_some());
         assert_eq!(health.api(&UP), Some(SourceReport::Seeing));
     }
 

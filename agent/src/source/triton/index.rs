@@ -156,9 +156,10 @@ pub fn readiness(status: u16, body: &[u8]) -> (RepositoryState, String) {
     if status == 200 {
         return (RepositoryState::Ready, String::new());
     }
-    let reason = serde_json::from_slice::<RawError<'_>>(body)
-        .map(|raw| shortened(&raw.error, REASON_MAX_BYTES).to_owned())
-        .unwrap_or_else(|_| format!("the server answers {status} to whether it is ready"));
+    let reason = match serde_json::from_slice::<RawError<'_>>(body) {
+        Ok(raw) => shortened(&raw.error, REASON_MAX_BYTES).to_owned(),
+        Err(_) => format!("the server answers {status} to whether it is ready"),
+    };
     (RepositoryState::Unavailable, reason)
 }
 
