@@ -6,6 +6,7 @@
 //! - [`hold`]: above for so long, below for so long
 //! - [`rule`]: what is trouble, one rule a file
 //! - [`sample`]: what the sources read at one instant
+//! - [`source`]: the readers of the world
 //! - [`window`]: fixed-size history of samples
 
 pub mod clock;
@@ -14,4 +15,5 @@ pub mod engine;
 pub mod hold;
 pub mod rule;
 pub mod sample;
+pub mod source;
 pub mod window;

@@ -150,13 +150,14 @@ impl ModelWindow {
     /// Takes in a reading. Returns whether the counters began anew since the last one.
     pub fn push(&mut self, now: Moment, sample: &ModelSample) -> bool {
         self.paged_at = Some(now);
-        let before = self.last.replace((now, sample.counters));
-        let Some((then, before)) = before else { return false };
+        let Some((then, before)) = self.last.replace((now, sample.counters)) else { return false };
         let reset = is_reset(&before, &sample.counters);
         if reset {
             self.begin_anew(now);
+        } else if let Some((_, last)) = &mut self.last {
+            *last = last.or(&before);
         }
-        let base = if reset { ModelCounters::default() } else { before };
+        let base = if reset { ModelCounters::zero() } else { before };
         let totals = difference(&base, &sample.counters, now.since(then));
         if totals.finished() > 0.0 || totals.executions > 0.0 || sample.pending == Some(0.0) {
             self.moved_at = now;
@@ -268,7 +269,7 @@ fn is_reset(before: &ModelCounters, after: &ModelCounters) -> bool {
 
 fn difference(before: &ModelCounters, after: &ModelCounters, over: Duration) -> Totals {
     let grown = |before: Option<f64>, after: Option<f64>| {
-        after.map_or(0.0, |after| (after - before.unwrap_or(0.0)).max(0.0))
+        before.zip(after).map_or(0.0, |(before, after)| (after - before).max(0.0))
     };
     let failed_backend = grown(before.failed_backend, after.failed_backend);
     Totals {
@@ -323,6 +324,17 @@ mod tests {
         model.push(Moment::ms(0), &sample(100.0));
         assert!(model.push(Moment::ms(500), &sample(3.0)));
         assert_eq!(model.totals(Moment::ms(600), Duration::from_secs(9)).success, 3.0);
+    }
+
+    #[test]
+    fn a_value_that_was_missing_once_is_no_burst() {
+        let mut model = model();
+        model.push(Moment::ms(0), &sample(100.0));
+        let mut missing = sample(0.0);
+        missing.counters = ModelCounters::default();
+        model.push(Moment::ms(500), &missing);
+        model.push(Moment::ms(1_000), &sample(105.0));
+        assert_eq!(model.totals(Moment::ms(1_100), Duration::from_secs(9)).success, 5.0);
     }
 
     #[test]
