@@ -2,8 +2,10 @@
 //!
 //! - [`clock`]: the only reader of clocks
 //! - [`config`]: what the agent is told
+//! - [`outbox`]: the durable queue of events
 //! - [`sample`]: what the sources read at one instant
 
 pub mod clock;
 pub mod config;
+pub mod outbox;
 pub mod sample;
