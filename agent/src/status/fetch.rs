@@ -22,7 +22,7 @@ pub enum Form {
 pub enum NoStatus {
     /// Nobody listens there.
     #[error(
-        "no agent listens on {0}: is gpuwarden-agent running, and is its `status_listen` that address?"
+        "no agent listens on {0}: is gpuwarden-agent running, and is its `status.listen` that address?"
     )]
     Nobody(SocketAddr),
     /// It does not answer in time.
