@@ -333,7 +333,7 @@ async fn no_agent_is_said_in_words_that_help() {
         error.to_string(),
         format!(
             "no agent listens on {address}: is gpuwarden-agent running, and is its \
-             `status_listen` that address?"
+             `status.listen` that address?"
         )
     );
 }
