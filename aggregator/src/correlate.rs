@@ -266,7 +266,7 @@ impl State {
     }
 
     /// The numbers of these were renewed: time for people to see them.
-    pub fn renew(&mut self, now: Timestamp, ids: &[IncidentId], touched: &mut Touched) {
+    pub fn renew(&mut self, now: Timestamp, ids: &BTreeSet<IncidentId>, touched: &mut Touched) {
         for id in ids {
             if let Some(case) = self.cases.get_mut(id) {
                 case.refreshed(now);

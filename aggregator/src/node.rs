@@ -86,8 +86,15 @@ pub struct Node {
     pub backlog_before: Seq,
     /// When the snapshot of the current stream was taken; `None` before it came.
     pub snapshot_at: Option<Timestamp>,
-    marks: Vec<(Epoch, Seq)>,
+    /// Events that have been taken up.
+    pub taken: Marks,
+    /// Events that are on disk: what may be acknowledged.
+    pub stored: Marks,
 }
+
+/// Up to where a node's events have come, for each of its outbox files. Never goes back.
+#[derive(Debug, Clone, Default)]
+pub struct Marks(Vec<(Epoch, Seq)>);
 
 impl Node {
     /// A node that is heard of for the first time.
@@ -103,7 +110,8 @@ impl Node {
             stopping: false,
             backlog_before: Seq(0),
             snapshot_at: None,
-            marks: Vec::new(),
+            taken: Marks::default(),
+            stored: Marks::default(),
         }
     }
 
@@ -139,28 +147,30 @@ impl Node {
         waiting && now.since(self.last_seen_at.max(listening_since)) >= limit
     }
 
-    /// Events of this outbox that have been taken up.
-    #[must_use]
-    pub fn mark(&self, epoch: Epoch) -> Seq {
-        self.marks.iter().find(|(known, _)| *known == epoch).map_or(Seq(0), |(_, seq)| *seq)
-    }
-
-    /// Events up to here have been taken up. Never goes back.
-    pub fn advance(&mut self, epoch: Epoch, to: Seq) {
-        if let Some((_, seq)) = self.marks.iter_mut().find(|(known, _)| *known == epoch) {
-            *seq = (*seq).max(to);
-            return;
-        }
-        if self.marks.len() == EPOCHS_MAX {
-            self.marks.remove(0);
-        }
-        self.marks.push((epoch, to));
-    }
-
     /// Whether an event of the stream tells of a time before the stream's snapshot.
     #[must_use]
     pub fn is_backlog(&self, seq: Seq, observed_at: Timestamp) -> bool {
         seq < self.backlog_before && self.snapshot_at.is_some_and(|at| observed_at < at)
+    }
+}
+
+impl Marks {
+    /// The last number of this outbox; 0 for none.
+    #[must_use]
+    pub fn of(&self, epoch: Epoch) -> Seq {
+        self.0.iter().find(|(known, _)| *known == epoch).map_or(Seq(0), |(_, seq)| *seq)
+    }
+
+    /// Up to here.
+    pub fn advance(&mut self, epoch: Epoch, to: Seq) {
+        if let Some((_, seq)) = self.0.iter_mut().find(|(known, _)| *known == epoch) {
+            *seq = (*seq).max(to);
+            return;
+        }
+        if self.0.len() == EPOCHS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((epoch, to));
     }
 }
 
