@@ -14,6 +14,7 @@
 //! Nothing here reads a clock.
 
 pub mod fault;
+pub mod fleet;
 pub mod gpu;
 pub mod model;
 pub mod node;
@@ -22,3 +23,4 @@ pub mod process;
 pub mod reading;
 pub mod repository;
 pub mod script;
+pub mod serve;
