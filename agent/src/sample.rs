@@ -185,6 +185,8 @@ pub struct ModelSample {
     pub model: ModelName,
     /// Its version.
     pub version: ModelVersion,
+    /// GPUs that its instances are labelled with; empty when the page names none.
+    pub gpus: Vec<GpuUuid>,
     /// Its counters.
     pub counters: ModelCounters,
     /// Requests waiting, not counting those in execution.
