@@ -1,10 +1,14 @@
 //! What the agent is told: one validated value, made by one function that reports every mistake.
 
+mod read;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gpuwarden_proto::vocab::{NodeId, ServerName};
+
+use crate::rule::Thresholds;
 
 /// How often things are read and how sure a rule must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +17,16 @@ pub enum Profile {
     Default,
     /// A tenth of a second, for those who pay for it.
     Fast,
+}
+
+impl Profile {
+    /// How often what changes fast is read.
+    pub const fn interval(self) -> Duration {
+        match self {
+            Self::Default => Duration::from_millis(500),
+            Self::Fast => Duration::from_millis(100),
+        }
+    }
 }
 
 /// A Triton server to watch.
@@ -32,6 +46,20 @@ pub struct TritonConfig {
     pub timeout: Duration,
 }
 
+impl TritonConfig {
+    /// A Triton on this machine at its usual ports.
+    pub fn usual(profile: Profile) -> Self {
+        Self {
+            name: ServerName::new("default").expect("\"default\" is a name"),
+            http: "http://127.0.0.1:8000".to_owned(),
+            metrics: "http://127.0.0.1:8002/metrics".to_owned(),
+            interval: profile.interval(),
+            index_interval: profile.interval() * 2,
+            timeout: Duration::from_secs(1),
+        }
+    }
+}
+
 /// The GPU driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NvmlConfig {
@@ -43,6 +71,18 @@ pub struct NvmlConfig {
     pub interval: Duration,
     /// Silence after which the probe is called blind.
     pub silence: Duration,
+}
+
+impl NvmlConfig {
+    /// The driver where the loader finds it.
+    pub const fn usual(profile: Profile) -> Self {
+        Self {
+            enabled: true,
+            library: None,
+            interval: profile.interval(),
+            silence: Duration::from_millis(1_500),
+        }
+    }
 }
 
 /// The kernel log.
@@ -93,6 +133,8 @@ pub struct Config {
     pub uplink: UplinkConfig,
     /// The outbox.
     pub outbox: OutboxConfig,
+    /// What values are held against.
+    pub thresholds: Thresholds,
 }
 
 impl Config {
@@ -103,13 +145,8 @@ impl Config {
             node,
             state_dir,
             status_listen: SocketAddr::from(([127, 0, 0, 1], 7081)),
-            triton: Vec::new(),
-            nvml: NvmlConfig {
-                enabled: true,
-                library: None,
-                interval: Duration::from_millis(500),
-                silence: Duration::from_millis(1_500),
-            },
+            triton: vec![TritonConfig::usual(Profile::Default)],
+            nvml: NvmlConfig::usual(Profile::Default),
             kmsg: KmsgConfig { enabled: true, path: PathBuf::from("/dev/kmsg") },
             uplink: UplinkConfig { endpoint: None, connect_timeout: Duration::from_secs(5) },
             outbox: OutboxConfig {
@@ -117,6 +154,7 @@ impl Config {
                 max_bytes: 128 * 1024 * 1024,
                 max_age: Duration::from_secs(7 * 86_400),
             },
+            thresholds: Thresholds::default(),
         }
     }
 }

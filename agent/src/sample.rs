@@ -177,6 +177,42 @@ pub struct ModelCounters {
     pub compute_infer_us: Option<f64>,
 }
 
+impl ModelCounters {
+    /// Counters of a model that was just loaded.
+    pub const fn zero() -> Self {
+        const ZERO: Option<f64> = Some(0.0);
+        Self {
+            success: ZERO,
+            failed_backend: ZERO,
+            failed_rejected: ZERO,
+            failed_canceled: ZERO,
+            failed_other: ZERO,
+            inferences: ZERO,
+            executions: ZERO,
+            request_us: ZERO,
+            queue_us: ZERO,
+            compute_infer_us: ZERO,
+        }
+    }
+
+    /// These, and where one is missing the other's.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            success: self.success.or(other.success),
+            failed_backend: self.failed_backend.or(other.failed_backend),
+            failed_rejected: self.failed_rejected.or(other.failed_rejected),
+            failed_canceled: self.failed_canceled.or(other.failed_canceled),
+            failed_other: self.failed_other.or(other.failed_other),
+            inferences: self.inferences.or(other.inferences),
+            executions: self.executions.or(other.executions),
+            request_us: self.request_us.or(other.request_us),
+            queue_us: self.queue_us.or(other.queue_us),
+            compute_infer_us: self.compute_infer_us.or(other.compute_infer_us),
+        }
+    }
+}
+
 /// A model on a metrics page. A model is only on it while it is there: rows of failures alone, which
 /// outlive it, do not count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

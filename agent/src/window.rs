@@ -11,11 +11,11 @@ mod source;
 use std::collections::BTreeMap;
 
 pub use availability::{Availability, Presence, Turn};
+pub use gpu::{GpuWindow, XidRecord};
 use gpuwarden_proto::vocab::{GpuUuid, ServerName, SourceName};
-pub use gpu::GpuWindow;
-pub use model::{ModelKey, ModelWindow, Totals};
+pub use model::{ModelKey, ModelWindow, Step, Totals};
 pub use ring::Ring;
-pub use server::{MODELS_MAX, ServerWindow};
+pub use server::{Failing, MODELS_MAX, ServerWindow};
 pub use source::SourceWindow;
 
 use crate::sample::{HostReading, Moment};

@@ -84,7 +84,11 @@ impl Availability {
             RepositoryState::Unavailable
             | RepositoryState::Unloading
             | RepositoryState::Untouched => {
-                if self.ever_ready { Presence::Away } else { Presence::Unknown }
+                if self.ever_ready {
+                    Presence::Away
+                } else {
+                    Presence::Unknown
+                }
             }
         };
         self.turn_to(now, next, grace)
@@ -163,7 +167,9 @@ mod tests {
 
     #[test]
     fn a_model_that_is_back_within_its_grace_was_deployed() {
-        let told = play("0 ready\n 1000 unloading\n 2000 unavailable unloaded\n 3500 loading\n 4000 ready");
+        let told = play(
+            "0 ready\n 1000 unloading\n 2000 unavailable unloaded\n 3500 loading\n 4000 ready",
+        );
         assert_eq!(told, ["4000 Deployed(3s)", "Ready"]);
     }
 

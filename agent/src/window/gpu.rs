@@ -37,8 +37,8 @@ pub struct XidRecord {
 pub struct GpuWindow {
     /// NVIDIA's UUID.
     pub uuid: GpuUuid,
-    /// The driver's index.
-    pub index: u32,
+    /// The driver's index; `None` when only the kernel log knows this GPU.
+    pub index: Option<u32>,
     /// Its model.
     pub name: String,
     /// Its PCI address.
@@ -68,7 +68,7 @@ impl GpuWindow {
     pub fn new(sample: &GpuSample, now: Moment) -> Self {
         Self {
             uuid: sample.uuid.clone(),
-            index: sample.index,
+            index: Some(sample.index),
             name: sample.name.clone(),
             pci_bus_id: sample.pci_bus_id.clone(),
             lost_since: None,
@@ -85,12 +85,12 @@ impl GpuWindow {
 
     /// What a finding about it is about.
     pub fn subject(&self) -> Subject {
-        Subject::Gpu { uuid: self.uuid.clone(), index: Some(self.index) }
+        Subject::Gpu { uuid: self.uuid.clone(), index: self.index }
     }
 
     /// Takes in a reading. What was not read leaves what is remembered as it is.
     pub fn push(&mut self, now: Moment, sample: GpuSample) {
-        self.index = sample.index;
+        self.index = Some(sample.index);
         self.read_at = now;
         self.lost_since = match (sample.lost, self.lost_since) {
             (true, since) => since.or(Some(now)),
@@ -142,7 +142,8 @@ impl GpuWindow {
     pub fn push_xid(&mut self, now: Moment, xid: u32, text: &str, together: std::time::Duration) {
         let known = self.xids.iter_mut().find(|known| known.xid == xid);
         if let Some(known) = known {
-            let same = now.since(known.last_at) <= together && known.text.is_empty() != text.is_empty();
+            let same =
+                now.since(known.last_at) <= together && known.text.is_empty() != text.is_empty();
             known.count += u64::from(!same);
             known.last_at = now;
             if known.text.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::vocab::{GpuUuid, ModelName, ModelVersion, ServerName};
 
-use super::{Availability, Ring};
+use super::{Availability, Presence, Ring};
 use crate::sample::{ModelCounters, ModelSample, ModelShape, Moment};
 
 /// Steps that are kept: half a minute at a tenth of a second, more at half a second.
@@ -18,6 +18,8 @@ const STRETCHES: usize = 180;
 const STRETCHES_MIN: usize = 4;
 /// Answered requests without which a stretch says nothing.
 const STRETCH_REQUESTS_MIN: f64 = 5.0;
+/// The page and the index tell of one load within this time.
+const RELOAD_TOGETHER: Duration = Duration::from_secs(10);
 /// Seconds of service time that are kept for comparison with neighbours.
 const SERVICE_SECONDS: usize = super::gpu::USE_SECONDS;
 
@@ -99,6 +101,8 @@ pub struct ModelWindow {
     pub paged_at: Option<Moment>,
     /// When its counters last began anew.
     pub reset_at: Option<Moment>,
+    /// When it was last told that the model was loaded anew.
+    pub deploy_told_at: Option<Moment>,
     /// When a request last ended or none waited: the start of a stall.
     pub moved_at: Moment,
     /// Mean computing time of a request by second.
@@ -122,6 +126,7 @@ impl ModelWindow {
             availability: Availability::new(now),
             paged_at: None,
             reset_at: None,
+            deploy_told_at: None,
             moved_at: now,
             service_by_second: Ring::new(SERVICE_SECONDS),
             steps: Ring::new(STEPS),
@@ -145,13 +150,14 @@ impl ModelWindow {
     /// Takes in a reading. Returns whether the counters began anew since the last one.
     pub fn push(&mut self, now: Moment, sample: &ModelSample) -> bool {
         self.paged_at = Some(now);
-        let before = self.last.replace((now, sample.counters));
-        let Some((then, before)) = before else { return false };
+        let Some((then, before)) = self.last.replace((now, sample.counters)) else { return false };
         let reset = is_reset(&before, &sample.counters);
         if reset {
             self.begin_anew(now);
+        } else if let Some((_, last)) = &mut self.last {
+            *last = last.or(&before);
         }
-        let base = if reset { ModelCounters::default() } else { before };
+        let base = if reset { ModelCounters::zero() } else { before };
         let totals = difference(&base, &sample.counters, now.since(then));
         if totals.finished() > 0.0 || totals.executions > 0.0 || sample.pending == Some(0.0) {
             self.moved_at = now;
@@ -201,6 +207,18 @@ impl ModelWindow {
         }
     }
 
+    /// Whether a load was so quick that the index never showed the model away.
+    pub fn was_reloaded_unseen(&self, now: Moment) -> bool {
+        let told = self.deploy_told_at.is_some_and(|at| now.since(at) < RELOAD_TOGETHER);
+        !told && self.availability.presence == Presence::Ready
+    }
+
+    /// Whether the mere passing of time may change what there is to say of it.
+    pub fn is_restless(&self) -> bool {
+        !matches!(self.availability.presence, Presence::Ready | Presence::Unknown)
+            || self.pending().is_some_and(|pending| pending >= 1.0)
+    }
+
     /// Requests waiting at the newest reading.
     pub fn pending(&self) -> Option<f64> {
         self.steps.newest().and_then(|step| step.pending)
@@ -242,9 +260,7 @@ impl ModelWindow {
 }
 
 fn is_reset(before: &ModelCounters, after: &ModelCounters) -> bool {
-    let fell = |before: Option<f64>, after: Option<f64>| {
-        matches!((before, after), (Some(before), Some(after)) if after < before)
-    };
+    let fell = |before: Option<f64>, after: Option<f64>| matches!((before, after), (Some(before), Some(after)) if after < before);
     fell(before.success, after.success)
         || fell(before.executions, after.executions)
         || fell(before.request_us, after.request_us)
@@ -253,7 +269,7 @@ fn is_reset(before: &ModelCounters, after: &ModelCounters) -> bool {
 
 fn difference(before: &ModelCounters, after: &ModelCounters, over: Duration) -> Totals {
     let grown = |before: Option<f64>, after: Option<f64>| {
-        after.map_or(0.0, |after| (after - before.unwrap_or(0.0)).max(0.0))
+        before.zip(after).map_or(0.0, |(before, after)| (after - before).max(0.0))
     };
     let failed_backend = grown(before.failed_backend, after.failed_backend);
     Totals {
@@ -308,6 +324,17 @@ mod tests {
         model.push(Moment::ms(0), &sample(100.0));
         assert!(model.push(Moment::ms(500), &sample(3.0)));
         assert_eq!(model.totals(Moment::ms(600), Duration::from_secs(9)).success, 3.0);
+    }
+
+    #[test]
+    fn a_value_that_was_missing_once_is_no_burst() {
+        let mut model = model();
+        model.push(Moment::ms(0), &sample(100.0));
+        let mut missing = sample(0.0);
+        missing.counters = ModelCounters::default();
+        model.push(Moment::ms(500), &missing);
+        model.push(Moment::ms(1_000), &sample(105.0));
+        assert_eq!(model.totals(Moment::ms(1_100), Duration::from_secs(9)).success, 5.0);
     }
 
     #[test]

@@ -1,0 +1,65 @@
+//! Files beside the outbox: the lock that keeps a second agent out, and broken outboxes set aside.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use gpuwarden_proto::time::Timestamp;
+
+use super::trouble::Trouble;
+
+/// Takes the lock beside the outbox; it is given back when the file is dropped, also by a crash.
+pub(super) fn lock(path: &Path) -> Result<File, Trouble> {
+    let lock = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(with_suffix(path, "-lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(Trouble::Locked),
+        Err(fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Renames a broken outbox so that people can look at it, and drops those set aside earlier. The
+/// name it has now.
+pub(super) fn set_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let aside = with_suffix(path, &format!(".corrupt-{}", now.unix_ns() / 1_000_000_000));
+    forget_earlier(path)?;
+    fs::rename(path, &aside)?;
+    // The log of a broken file must not be replayed into the new one.
+    rename_if_there(&with_suffix(path, "-wal"), &with_suffix(&aside, "-wal"))?;
+    match fs::remove_file(with_suffix(path, "-shm")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(aside),
+    }
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn forget_earlier(path: &Path) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let mut prefix = name.to_owned();
+    prefix.push(".corrupt-");
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
