@@ -25,7 +25,8 @@ impl SimNode {
 
     /// What the metrics page would give, already parsed and summed over series.
     pub fn model_samples(&self) -> Vec<ModelSample> {
-        self.models.iter().filter(|model| model.life.on_page()).map(model_sample).collect()
+        let shown = self.models.iter().filter(|model| model.life.on_page());
+        shown.map(|model| model_sample(model, &self.gpus)).collect()
     }
 
     /// What the configs of its models would give.
@@ -137,7 +138,7 @@ fn processes(gpu: &Gpu, now: Moment) -> Vec<GpuProcess> {
     gpu.processes.iter().zip(gpu.holdings(now)).map(listed).collect()
 }
 
-fn model_sample(model: &SimModel) -> ModelSample {
+fn model_sample(model: &SimModel, gpus: &[Gpu]) -> ModelSample {
     let counted = &model.counters;
     let number = |count: u64| Some(count as f64);
     let counters = ModelCounters {
@@ -155,6 +156,7 @@ fn model_sample(model: &SimModel) -> ModelSample {
     ModelSample {
         model: model.spec.name.clone(),
         version: model.spec.version.clone(),
+        gpus: gpus.get(model.spec.gpu as usize).map(|gpu| gpu.uuid.clone()).into_iter().collect(),
         counters,
         pending: Some(model.pending() as f64),
     }
