@@ -1,7 +1,6 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gpuwarden_agent::sample::ModelSample;
+use gpuwarden_agent::source::triton::{index, page};
 
 use super::*;
 use crate::gpu::GpuKind;
@@ -121,47 +120,30 @@ fn rows_of_a_model_stay_a_while_after_it_was_unloaded() {
     assert!(!success(node.metrics_page(Moment::ms(10_600))));
 }
 
-/// Sums every series of a page over its labels but model and reason.
-fn sums(page: &str) -> BTreeMap<(String, String, String), f64> {
-    let mut sums = BTreeMap::new();
-    for line in page.lines().filter(|line| line.contains("model=")) {
-        let (series, value) = line.rsplit_once(' ').expect("a value");
-        let (name, labels) = series.split_once('{').expect("labels");
-        let label = |name: &str| {
-            let start = format!("{name}=\"");
-            let rest = labels.split_once(&start).map_or("", |(_, rest)| rest);
-            rest.split_once('"').map_or("", |(value, _)| value).to_owned()
-        };
-        let key = (name.to_owned(), label("model"), label("reason"));
-        *sums.entry(key).or_insert(0.0) += value.parse::<f64>().expect("a number");
-    }
-    sums
+#[test]
+fn the_agents_parser_reads_from_the_page_what_the_samples_tell() {
+    let mut node =
+        node("at 3s node-a model bert rate 20x for 5s\nat 2s node-a model yolo fails 0.3");
+    let text = node.metrics_page(Moment::ms(7_000));
+    assert_eq!(page::check(text.as_bytes()), Ok(()));
+    let mut read = page::parse(text.as_bytes()).models;
+    let mut told = node.model_samples();
+    read.sort_by(|a, b| a.model.cmp(&b.model));
+    told.sort_by(|a, b| a.model.cmp(&b.model));
+    assert_eq!(read, told);
+    assert!(told[0].pending > Some(50.0), "{told:?}");
+    assert!(told[1].counters.failed_backend > Some(10.0), "{told:?}");
 }
 
 #[test]
-fn the_page_and_the_samples_tell_the_same() {
-    let mut node =
-        node("at 3s node-a model bert rate 20x for 5s\nat 2s node-a model yolo fails 0.3");
-    let page = sums(&node.metrics_page(Moment::ms(7_000)));
-    let on_page = |sample: &ModelSample, name: &str, reason: &str| {
-        let key = (name.to_owned(), sample.model.to_string(), reason.to_owned());
-        page.get(&key).copied()
-    };
-    let samples = node.model_samples();
-    assert_eq!(samples.len(), 2);
-    for sample in &samples {
-        let read = |name: &str| on_page(sample, &format!("nv_inference_{name}"), "");
-        let counters = &sample.counters;
-        assert_eq!(read("request_success"), counters.success);
-        assert_eq!(read("count"), counters.inferences);
-        assert_eq!(read("exec_count"), counters.executions);
-        assert_eq!(read("request_duration_us"), counters.request_us);
-        assert_eq!(read("queue_duration_us"), counters.queue_us);
-        assert_eq!(read("compute_infer_duration_us"), counters.compute_infer_us);
-        assert_eq!(read("pending_request_count"), sample.pending);
-        let failed = on_page(sample, "nv_inference_request_failure", "BACKEND");
-        assert_eq!(failed, counters.failed_backend);
-    }
-    assert!(samples[0].pending > Some(50.0), "{samples:?}");
-    assert!(samples[1].counters.failed_backend > Some(10.0), "{samples:?}");
+fn the_agents_parsers_read_the_index_and_the_configs() {
+    let mut node = node("at 3s node-a model yolo load-fails \"Internal: no\"");
+    let text = node.repository_index(Moment::ms(7_000));
+    let (entries, problems) = index::parse(text.as_bytes()).expect("an index");
+    assert_eq!(entries, node.repository_entries());
+    assert_eq!(problems.count, 0, "{problems:?}");
+    let config = node.model_config("bert").expect("a config");
+    let (model, server) = (entries[0].model.clone(), node.server.clone());
+    let shape = index::parse_shape(&server, &model, config.as_bytes()).expect("a shape");
+    assert_eq!(vec![shape], node.shapes());
 }

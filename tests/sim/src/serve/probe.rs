@@ -1,8 +1,8 @@
 //! The probe's lines, written at the real probe's pace: memory and utilisation each time, use by
 //! process every second, the list of processes every other.
 
-use gpuwarden_agent::sample::{GpuReading, Moment, XidReading};
-use serde::Serialize;
+use gpuwarden_agent::probe::ProbeMessage;
+use gpuwarden_agent::sample::Moment;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,15 +13,6 @@ use crate::reading::DRIVER_VERSION;
 
 /// Lines that wait for a slow reader; what does not fit is dropped, as each line replaces the last.
 const LINES_MAX: usize = 16;
-
-/// A line, in the form of the agent's own probe.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum ProbeMessage {
-    Hello { driver_version: String, nvml_version: String, gpus: u32 },
-    Gpus(GpuReading),
-    Xid(XidReading),
-}
 
 /// Starts the task that writes lines into the pipe until either end is dropped.
 pub(super) fn writer(mut pipe: DuplexStream, tasks: &mut JoinSet<()>) -> mpsc::Sender<String> {
