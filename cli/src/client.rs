@@ -247,9 +247,14 @@ fn failure(url: &str, status: &Status) -> ClientError {
         Code::NotFound | Code::FailedPrecondition | Code::InvalidArgument => {
             ClientError::Denied(status.message().to_owned())
         }
-        Code::Unavailable => ClientError::Unreachable { url, reason: innermost(status) },
+        Code::Unavailable => ClientError::Unreachable { url, reason: reason(status) },
         code => ClientError::Failed { url, reason: format!("{code}: {}", status.message()) },
     }
+}
+
+/// Why a call did not get through: what happened to the connection, or what the other side said.
+fn reason(status: &Status) -> String {
+    std::error::Error::source(status).map_or_else(|| status.message().to_owned(), innermost)
 }
 
 /// The last of a chain of causes, which is the one that says something.

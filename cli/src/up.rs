@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Format, Up};
-use crate::client::{Aggregator, Client};
+use crate::client::Aggregator;
 use crate::clock;
+use crate::incidents::watch;
 use crate::screen::Screen;
 use banner::Banner;
 use data::Data;
@@ -45,7 +46,9 @@ pub async fn run(args: &Up, mut screen: Screen) -> anyhow::Result<()> {
 
     let mut printer = Printer::new(started);
     let followed = tokio::select! {
-        followed = follow(&aggregator, &mut printer, &mut screen) => followed,
+        followed = watch::follow(&aggregator, |update| {
+            printer.update(update, clock::now(), &mut screen)
+        }) => followed,
         ended = watch_over(&mut tasks) => ended,
         () = &mut over => Ok(()),
     };
@@ -82,19 +85,6 @@ async fn start(
     // Not part of what scripts read, but of what people want to see.
     eprint!("{}", banner.render());
     endpoint.parse().map_err(anyhow::Error::msg)
-}
-
-/// Prints incidents as they come.
-async fn follow(
-    aggregator: &Aggregator,
-    printer: &mut Printer,
-    screen: &mut Screen,
-) -> anyhow::Result<()> {
-    let mut watch = Client::connect(aggregator).await?.watch().await?;
-    while let Some(update) = watch.next().await? {
-        printer.update(&update, clock::now(), screen)?;
-    }
-    bail!("the aggregator ended the watch")
 }
 
 /// Waits for the aggregator to end, which it should not. An agent that ends is only told.

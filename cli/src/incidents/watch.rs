@@ -11,7 +11,7 @@ use crate::args::Format;
 use crate::client::{Aggregator, Client, ClientError};
 use crate::clock;
 use crate::quantity::time_of_day;
-use crate::screen::Screen;
+use crate::screen::{Screen, ScreenError};
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -20,21 +20,38 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 /// away later is waited for.
 pub async fn run(aggregator: &Aggregator, screen: &mut Screen) -> anyhow::Result<()> {
     let mut feed = Feed::default();
+    tokio::select! {
+        ended = follow(aggregator, |update| show(update, &mut feed, screen)) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// Gives each update to `each` until that fails. What was told before a connection was lost is told
+/// again after it: [`Feed`] knows it.
+pub async fn follow(
+    aggregator: &Aggregator,
+    mut each: impl FnMut(&WatchUpdate) -> Result<(), ScreenError>,
+) -> anyhow::Result<()> {
     let mut client = Client::connect(aggregator).await?;
     loop {
-        tokio::select! {
-            lost = follow(&mut client, &mut feed, screen) => match lost {
-                Err(error) if may_pass(&error) => eprintln!("gpuwarden: {error}; trying again"),
-                Err(error) => return Err(error),
-                Ok(()) => eprintln!("gpuwarden: the aggregator ended the watch; trying again"),
-            },
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+        match until_lost(&mut client, &mut each).await {
+            Err(error) if may_pass(&error) => eprintln!("gpuwarden: {error}; trying again"),
+            Err(error) => return Err(error),
+            Ok(()) => eprintln!("gpuwarden: the aggregator ended the watch; trying again"),
         }
-        client = tokio::select! {
-            client = reconnect(aggregator) => client,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        };
+        client = reconnect(aggregator).await;
     }
+}
+
+async fn until_lost(
+    client: &mut Client,
+    each: &mut impl FnMut(&WatchUpdate) -> Result<(), ScreenError>,
+) -> anyhow::Result<()> {
+    let mut watch = client.watch().await?;
+    while let Some(update) = watch.next().await? {
+        each(&update)?;
+    }
+    Ok(())
 }
 
 fn may_pass(error: &anyhow::Error) -> bool {
@@ -56,15 +73,7 @@ async fn reconnect(aggregator: &Aggregator) -> Client {
     unreachable!("the delays have no end")
 }
 
-async fn follow(client: &mut Client, feed: &mut Feed, screen: &mut Screen) -> anyhow::Result<()> {
-    let mut watch = client.watch().await?;
-    while let Some(update) = watch.next().await? {
-        show(&update, feed, screen)?;
-    }
-    Ok(())
-}
-
-fn show(update: &WatchUpdate, feed: &mut Feed, screen: &mut Screen) -> anyhow::Result<()> {
+fn show(update: &WatchUpdate, feed: &mut Feed, screen: &mut Screen) -> Result<(), ScreenError> {
     let Some(lines) = feed.take(update, clock::now()) else { return Ok(()) };
     match screen.format {
         Format::Json => screen.json(update)?,
