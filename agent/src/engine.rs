@@ -2,6 +2,7 @@
 //! all state; [`Engine::apply`] is synchronous and touches nothing outside.
 
 mod changes;
+mod counters;
 mod intake;
 mod inventory;
 
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use gpuwarden_proto::event::{Body, Event, Finding, Subject};
 use gpuwarden_proto::vocab::{GpuUuid, Phase, RuleId, ServerName};
-use serde::Serialize;
 
 use crate::hold::{Hold, Sight, Step};
 use crate::rule::{Check, Context, Observation, RULES, Rule, Thresholds, Verdict};
 use crate::sample::{Input, Moment, Now};
 use crate::window::Window;
+pub use counters::{EngineCounters, EventKind, SourceCounters};
 
 /// A finding that goes on is told again with newer numbers after this long, if they changed.
 const TELL_AGAIN: Duration = Duration::from_secs(15);
@@ -28,23 +29,6 @@ pub enum Effect {
     Emit(Event),
     /// Read this server at once, and closely for a moment.
     LookAgain(ServerName),
-}
-
-/// What the engine counted since it started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct EngineCounters {
-    /// Inputs taken in.
-    pub inputs: u64,
-    /// Lines or records of sources that could not be used.
-    pub problems: u64,
-    /// Findings raised, by rule.
-    pub raised: BTreeMap<RuleId, u64>,
-    /// Changes told.
-    pub changes: u64,
-    /// Rules that failed by a bug of ours; each was passed over.
-    pub rule_panics: u64,
-    /// Kernel log records overwritten before they could be read.
-    pub kernel_records_lost: u64,
 }
 
 /// What there is to judge anew.
@@ -103,10 +87,15 @@ impl Engine {
 
     /// Takes in what the world says and returns what follows from it.
     pub fn apply(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        self.counters.inputs += 1;
+        self.counters.count_input(&input);
         let mut effects = Vec::new();
         let touched = self.take_in(now, input, &mut effects);
         self.judge(now, &touched, &mut effects);
+        for effect in &effects {
+            if let Effect::Emit(event) = effect {
+                self.counters.count_event(event);
+            }
+        }
         effects
     }
 
@@ -195,10 +184,7 @@ impl Engine {
         let key = (rule.id, subject.identity());
         let stand = self.stands.entry(key.clone()).or_default();
         let finding = match stand.hold.step(now.moment, sight, rule.enter, rule.leave) {
-            Step::Raise { since } => {
-                *self.counters.raised.entry(rule.id).or_default() += 1;
-                stand.raise(now, rule.id, subject, seen?, since)
-            }
+            Step::Raise { since } => stand.raise(now, rule.id, subject, seen?, since),
             Step::Stay => stand.update(now, seen?)?,
             Step::Clear => {
                 let (_, finding) = self.stands.remove(&key)?.told?;

@@ -13,8 +13,10 @@
 //! - [`uplink`]: the one stream to the aggregator
 //! - [`status`]: what the agent tells of itself on its own node
 //! - [`mod@run`]: all of it at work
+//! - [`command`]: the command line
 
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod engine;
 pub mod hold;

@@ -13,17 +13,17 @@ pub mod metrics;
 pub mod serve;
 pub mod text;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gpuwarden_proto::event::Body;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{ChangeKind, NodeId, Phase, Seq, SourceName};
+use gpuwarden_proto::vocab::{NodeId, Seq};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::engine::EngineCounters;
 use crate::sample::{Moment, Now};
+use crate::{outbox, uplink};
 
 pub use self::fetch::fetch;
 pub use self::serve::serve;
@@ -67,74 +67,6 @@ impl Status {
     }
 }
 
-/// What the engine has done since the agent began.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct EngineCounters {
-    /// By source.
-    pub sources: BTreeMap<SourceName, SourceCounters>,
-    /// Events put into the outbox, by kind.
-    pub events: BTreeMap<EventKind, u64>,
-    /// Changes observed, by kind.
-    pub changes: BTreeMap<ChangeKind, u64>,
-    /// Times the rules were run.
-    pub rule_rounds: u64,
-    /// Seconds spent in rules.
-    pub rule_s_total: f64,
-    /// Seconds of the longest round.
-    pub rule_s_max: f64,
-}
-
-/// What came from one source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct SourceCounters {
-    /// Samples taken in.
-    pub samples: u64,
-    /// Lines, calls or answers that could not be read.
-    pub problems: u64,
-}
-
-/// What an event is, as far as it is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EventKind {
-    /// A new finding.
-    FindingRaised,
-    /// A finding with newer numbers.
-    FindingUpdated,
-    /// A finding that is over.
-    FindingCleared,
-    /// An observed change.
-    Change,
-    /// Events that were lost.
-    Gap,
-}
-
-impl EventKind {
-    /// The kind of an event.
-    pub fn of(body: &Body) -> Self {
-        match body {
-            Body::Finding(finding) => match finding.phase {
-                Phase::Raised => Self::FindingRaised,
-                Phase::Updated => Self::FindingUpdated,
-                Phase::Cleared => Self::FindingCleared,
-            },
-            Body::Change(_) => Self::Change,
-            Body::Gap(_) => Self::Gap,
-        }
-    }
-
-    /// The word, the same as in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FindingRaised => "finding-raised",
-            Self::FindingUpdated => "finding-updated",
-            Self::FindingCleared => "finding-cleared",
-            Self::Change => "change",
-            Self::Gap => "gap",
-        }
-    }
-}
-
 /// What waits to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OutboxStatus {
@@ -150,6 +82,18 @@ pub struct OutboxStatus {
     pub fault: Option<String>,
 }
 
+impl From<&outbox::OutboxStatus> for OutboxStatus {
+    fn from(status: &outbox::OutboxStatus) -> Self {
+        Self {
+            rows: status.rows,
+            bytes: status.bytes,
+            oldest_at: status.oldest,
+            dropped: status.dropped_total,
+            fault: status.fault.clone(),
+        }
+    }
+}
+
 /// The way to the aggregator.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct UplinkStatus {
@@ -163,6 +107,18 @@ pub struct UplinkStatus {
     pub acked: Seq,
     /// Why there is no stream; empty when there is one.
     pub reason: String,
+}
+
+impl From<&uplink::UplinkStatus> for UplinkStatus {
+    fn from(status: &uplink::UplinkStatus) -> Self {
+        Self {
+            endpoint: (!status.endpoint.is_empty()).then(|| status.endpoint.clone()),
+            connected: status.connected,
+            since: Some(status.since),
+            acked: status.acked_seq,
+            reason: status.last_error.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Where the engine puts its status for others to see.

@@ -77,6 +77,8 @@ pub struct Patience {
     pub snapshot: Duration,
     /// A stream that has been up for so long is healthy.
     pub healthy: Duration,
+    /// Bound of the first wait after a failure; see [`Backoff`].
+    pub step: Duration,
 }
 
 impl Default for Patience {
@@ -87,6 +89,7 @@ impl Default for Patience {
             stop: Duration::from_secs(2),
             snapshot: Duration::from_secs(1),
             healthy: Duration::from_secs(60),
+            step: Backoff::STEP,
         }
     }
 }
@@ -163,7 +166,7 @@ impl Uplink {
         if self.config.endpoint.is_none() {
             return stop.cancelled().await;
         }
-        let mut backoff = Backoff::new(self.seed);
+        let mut backoff = Backoff::new(self.seed, self.patience.step);
         while !stop.is_cancelled() {
             let ended = self.stream(&mut backoff, &status, &stop).await;
             let wait = wait_after(&ended, &mut backoff);

@@ -322,7 +322,7 @@ macro_rules! names {
 }
 
 /// A name that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{what} {fault}")]
 pub struct BadName {
     /// Which kind of name.

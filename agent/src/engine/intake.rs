@@ -24,7 +24,7 @@ impl Engine {
             Input::Xid(reading) => self.take_xid(now, &reading),
             Input::Page(reading) => self.take_page(now, reading, effects),
             Input::Repository(reading) => self.take_repository(now, reading, effects),
-            Input::Shape(shape) => self.take_shape(shape),
+            Input::Shape(shape) => self.take_shape(&shape),
             Input::Kernel(records) => self.take_kernel(now, records),
             Input::Host(reading) => {
                 reading.hostname.clone_into(&mut self.hostname);
@@ -49,7 +49,6 @@ impl Engine {
         for server in self.window.servers.values_mut().filter(|server| server.failing.is_none()) {
             for model in server.models.values_mut() {
                 if let Some(turn) = model.availability.tick(now.moment, grace) {
-                    self.counters.changes += 1;
                     effects.push(change::model(now, model, &turn));
                 }
             }
@@ -65,12 +64,10 @@ impl Engine {
     fn take_gpus(&mut self, now: Now, reading: GpuReading, effects: &mut Vec<Effect>) -> Touched {
         let known = &self.window.driver_version;
         if !known.is_empty() && *known != reading.driver_version {
-            self.counters.changes += 1;
             effects.push(change::driver(now, known, &reading.driver_version));
         }
         self.window.driver_version = reading.driver_version;
         for sample in reading.gpus {
-            self.counters.problems += sample.faults.len() as u64;
             self.gpu(now, &sample).push(now.moment, sample);
         }
         self.report(now, "nvml", SourceReport::Seeing);
@@ -95,7 +92,6 @@ impl Engine {
 
     fn take_xid(&mut self, now: Now, reading: &XidReading) -> Touched {
         let Some(uuid) = self.gpu_of(now, reading.uuid.clone(), &reading.pci_bus_id) else {
-            self.counters.problems += 1;
             return Touched::Nothing;
         };
         if let Some(gpu) = self.window.gpus.get_mut(&uuid) {
@@ -146,7 +142,6 @@ impl Engine {
     }
 
     fn take_page(&mut self, now: Now, reading: PageReading, effects: &mut Vec<Effect>) -> Touched {
-        self.counters.problems += reading.problems;
         let source = format!("triton/{}", reading.server);
         let models = match reading.models {
             Ok(models) => models,
@@ -165,7 +160,7 @@ impl Engine {
         let mut reset = Vec::new();
         for sample in models {
             let key = ModelKey { model: sample.model.clone(), version: sample.version.clone() };
-            let Some(model) = server.model(key, now.moment) else { continue };
+            let Some(model) = server.model(&key, now.moment) else { continue };
             if !sample.gpus.is_empty() && model.gpus != sample.gpus {
                 model.gpus.clone_from(&sample.gpus);
             }
@@ -177,7 +172,6 @@ impl Engine {
                 reset.push(change::reloaded(now, model));
             }
         }
-        self.counters.changes += reset.len() as u64 + u64::from(restarted);
         effects.extend(reset);
         Touched::Server(reading.server)
     }
@@ -196,7 +190,7 @@ impl Engine {
         let mut turns = Vec::new();
         for entry in &reading.entries {
             for key in keys(server, entry) {
-                let Some(model) = server.model(key, now.moment) else { continue };
+                let Some(model) = server.model(&key, now.moment) else { continue };
                 let turn = model.availability.push(now.moment, entry.state, &entry.reason, grace);
                 turns.extend(turn.and_then(|turn| told(now, model, &turn)));
             }
@@ -206,13 +200,12 @@ impl Engine {
                 model.availability.push(now.moment, RepositoryState::Untouched, "", grace);
             }
         }
-        self.counters.changes += turns.len() as u64;
         effects.extend(turns);
         self.tick(now, effects);
         Touched::Server(reading.server)
     }
 
-    fn take_shape(&mut self, shape: ModelShape) -> Touched {
+    fn take_shape(&mut self, shape: &ModelShape) -> Touched {
         let server = self.server(&shape.server);
         for (key, model) in &mut server.models {
             if key.model == shape.model {

@@ -35,7 +35,7 @@ const SUSPICIOUS_CHANCE: f64 = 2e-3;
 
 fn check(model: &ModelWindow, context: &Context<'_>) -> Verdict {
     let now = context.now.moment;
-    if !model.paged_at.is_some_and(|at| now.since(at) < Duration::from_secs(2)) {
+    if model.paged_at.is_none_or(|at| now.since(at) >= Duration::from_secs(2)) {
         return Verdict::Missing;
     }
     if context.active {

@@ -23,6 +23,8 @@ const TICK_MS: u64 = 100;
 
 /// Plays the scene and compares what was told, findings and changes, with what is expected. To take
 /// over what is told now: `UPDATE_EXPECT=1 cargo test`.
+// By value, so that the expectation can be written where it is passed.
+#[allow(clippy::needless_pass_by_value)]
 pub(crate) fn check(scene: &str, expected: expect_test::Expect) {
     let told: String = play(scene).iter().map(|line| format!("{line}\n")).collect();
     expected.assert_eq(&told);

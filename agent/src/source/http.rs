@@ -78,6 +78,9 @@ pub struct Patience {
     pub connect: Duration,
     /// From the call to the last byte of the answer, connecting included.
     pub answer: Duration,
+    /// For an answer to begin on a kept connection; then a fresh one is tried. A server may have tied
+    /// the kept one to a thread that is busy with something long: Triton does while it loads a model.
+    pub kept: Duration,
 }
 
 /// An answer, whatever its status. A redirect is never one.
@@ -121,7 +124,7 @@ impl Endpoint {
         self.ask(request).await
     }
 
-    /// Posts JSON to `path`, below the path of the URL. It may be sent twice, so it must only read.
+    /// Posts JSON to `path`, below the path of the URL. It may be sent twice, so it must only ask.
     pub async fn post(&mut self, path: &str, json: &'static str) -> Result<Answer<'_>, Outage> {
         let request = self.request(Method::POST, path, Bytes::from_static(json.as_bytes()))?;
         self.ask(request).await
@@ -169,14 +172,14 @@ impl Endpoint {
         }
     }
 
-    /// Sends and reads, once more on a fresh connection when a kept one turns out to be closed:
-    /// servers close idle connections whenever they like.
+    /// Sends and reads, once more on a fresh connection when a kept one is silent or turns out to be
+    /// closed: servers close idle connections whenever they like.
     async fn exchange(&mut self, request: &Request<Full<Bytes>>) -> Result<u16, Outage> {
         if let Some(kept) = &mut self.connection {
-            match kept.send(request.clone()).await {
-                Ok(response) => return self.read(response).await,
-                Err(error) if closed(&error) => {}
-                Err(error) => return Err(garbled(&error)),
+            match timeout(self.patience.kept, kept.send(request.clone())).await {
+                Ok(Ok(response)) => return self.read(response).await,
+                Ok(Err(error)) if !closed(&error) => return Err(garbled(&error)),
+                Ok(Err(_)) | Err(_) => {}
             }
         }
         self.connection = None;
@@ -301,7 +304,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     fn endpoint(url: &str, answer: Duration) -> Endpoint {
-        Endpoint::new(Address::parse(url).unwrap(), Patience { connect: LONG, answer })
+        Endpoint::new(
+            Address::parse(url).unwrap(),
+            Patience { connect: LONG, answer, kept: answer },
+        )
     }
 
     /// Reads a request's head; `None` when the client has gone.
@@ -353,6 +359,17 @@ mod tests {
         assert_eq!(endpoint.connections(), 2);
         assert!(seen.recv().await.unwrap().starts_with("GET /base/x HTTP/1.1\r\n"));
         assert!(seen.recv().await.unwrap().starts_with("GET /base/ HTTP/1.1\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_silent_kept_connection_is_given_up_for_a_fresh_one() {
+        let (url, _seen) =
+            serve(&["HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none", "", ""]).await;
+        let patience = Patience { connect: LONG, answer: LONG, kept: Duration::from_millis(50) };
+        let mut endpoint = Endpoint::new(Address::parse(&url).unwrap(), patience);
+        assert_eq!(endpoint.get("").await.unwrap().body, b"one");
+        assert_eq!(endpoint.get("").await.unwrap().body, b"one");
+        assert_eq!(endpoint.connections(), 2);
     }
 
     #[tokio::test]

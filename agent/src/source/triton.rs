@@ -47,7 +47,9 @@ pub async fn watch(
             return;
         }
     };
-    let patience = Patience { connect: config.timeout, answer: config.timeout };
+    let timeout = config.timeout;
+    let patience = Patience { connect: timeout, answer: timeout, kept: timeout };
+    let patience_http = Patience { kept: timeout / 4, ..patience };
     let (seen_tx, seen) = mpsc::channel(1);
     let (on_page_tx, on_page) = latest::channel(OnPage::new());
     let (look_metrics, nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -60,7 +62,7 @@ pub async fn watch(
         on_page: on_page_tx,
         nudge: Arc::clone(&nudge),
     };
-    let repository = Repository::new(config.name, Endpoint::new(http, patience), on_page);
+    let repository = Repository::new(config.name, Endpoint::new(http, patience_http), on_page);
     let metrics = Endpoint::new(metrics, patience);
     tokio::select! {
         () = shutdown.cancelled() => {}

@@ -22,7 +22,7 @@ pub enum Form {
 pub enum NoStatus {
     /// Nobody listens there.
     #[error(
-        "no agent listens on {0}: is gpuwarden-agent running, and is its `status_listen` that address?"
+        "no agent listens on {0}: is gpuwarden-agent running, and is its `status.listen` that address?"
     )]
     Nobody(SocketAddr),
     /// It does not answer in time.
@@ -37,7 +37,8 @@ pub enum NoStatus {
 pub async fn fetch(agent: SocketAddr, form: Form) -> Result<String, NoStatus> {
     let address = Address::parse(&format!("http://{agent}"))
         .map_err(|words| NoStatus::Somebody(agent, words))?;
-    let patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(5) };
+    let answer = Duration::from_secs(5);
+    let patience = Patience { connect: Duration::from_secs(2), answer, kept: answer };
     let path = match form {
         Form::Json => "/status",
         Form::Text => "/status.txt",

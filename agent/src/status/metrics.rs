@@ -208,7 +208,7 @@ fn is_blind(status: &Status) -> bool {
     status.snapshot.sources.iter().any(|source| source.state == SourceState::Blind)
 }
 
-fn by_source(status: &Status, count: impl Fn(&super::SourceCounters) -> u64) -> Vec<Row> {
+fn by_source(status: &Status, count: impl Fn(&crate::engine::SourceCounters) -> u64) -> Vec<Row> {
     let sources = status.counters.sources.iter();
     sources.map(|(name, of)| Row::labelled("source", name.as_str(), count(of))).collect()
 }

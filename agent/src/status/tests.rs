@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::fetch::Form;
 use super::*;
+use crate::engine::{EventKind, SourceCounters};
+use gpuwarden_proto::event::Body;
+use gpuwarden_proto::vocab::{ChangeKind, Phase, SourceName};
 
 fn at(s: u64) -> Timestamp {
     Timestamp::from_unix_s(1_795_423_800 + s)
@@ -330,7 +333,7 @@ async fn no_agent_is_said_in_words_that_help() {
         error.to_string(),
         format!(
             "no agent listens on {address}: is gpuwarden-agent running, and is its \
-             `status_listen` that address?"
+             `status.listen` that address?"
         )
     );
 }

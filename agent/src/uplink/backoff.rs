@@ -5,10 +5,8 @@ use std::time::Duration;
 
 /// The longest wait after failures.
 const CAP: Duration = Duration::from_secs(60);
-/// The bound of the first wait after a failure; it doubles with each.
-const STEP: Duration = Duration::from_secs(1);
-/// Until the first connection ever: an aggregator that starts beside its agents is found quickly.
-const EARLY_STEP: Duration = Duration::from_millis(250);
+/// Until the first connection ever, tries come about a quarter of a step apart: an aggregator that
+/// starts beside its agents is found quickly.
 const EARLY_TRIES: u32 = 20;
 /// The longest spread that an aggregator may ask for.
 const SPREAD_MAX: Duration = Duration::from_secs(600);
@@ -17,14 +15,18 @@ const SPREAD_MAX: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub struct Backoff {
     rng: fastrand::Rng,
+    step: Duration,
     failures: u32,
     ever_connected: bool,
 }
 
 impl Backoff {
+    /// The usual bound of the first wait after a failure; it doubles with each.
+    pub const STEP: Duration = Duration::from_secs(1);
+
     /// One that has not failed yet.
-    pub fn new(seed: u64) -> Self {
-        Self { rng: fastrand::Rng::with_seed(seed), failures: 0, ever_connected: false }
+    pub fn new(seed: u64, step: Duration) -> Self {
+        Self { rng: fastrand::Rng::with_seed(seed), step, failures: 0, ever_connected: false }
     }
 
     /// A stream came up; whether one had before.
@@ -49,7 +51,7 @@ impl Backoff {
     pub fn failed(&mut self) -> Duration {
         if !self.ever_connected && self.failures < EARLY_TRIES {
             self.failures += 1;
-            return EARLY_STEP / 2 + self.up_to(EARLY_STEP);
+            return self.step / 8 + self.up_to(self.step / 4);
         }
         let step = self.step();
         self.up_to(step)
@@ -60,7 +62,7 @@ impl Backoff {
         let early = if self.ever_connected { 0 } else { EARLY_TRIES };
         let doublings = self.failures.saturating_sub(early).min(16);
         self.failures = self.failures.saturating_add(1);
-        (STEP * 2_u32.pow(doublings)).min(CAP)
+        (self.step * 2_u32.pow(doublings)).min(CAP)
     }
 
     fn up_to(&mut self, bound: Duration) -> Duration {
@@ -72,14 +74,19 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const STEP: Duration = Backoff::STEP;
     const SPREAD: Duration = Duration::from_secs(5);
+
+    fn backoff(seed: u64) -> Backoff {
+        Backoff::new(seed, STEP)
+    }
 
     #[test]
     fn the_first_tries_come_quickly() {
-        let mut backoff = Backoff::new(1);
+        let mut backoff = backoff(1);
         for _ in 0..EARLY_TRIES {
             let wait = backoff.failed();
-            assert!(wait >= EARLY_STEP / 2 && wait < EARLY_STEP * 2, "{wait:?}");
+            assert!(wait >= STEP / 8 && wait < STEP / 2, "{wait:?}");
         }
         assert!(backoff.failed() <= STEP);
     }
@@ -87,7 +94,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_cap() {
         for seed in 0..50 {
-            let mut backoff = Backoff::new(seed);
+            let mut backoff = backoff(seed);
             assert!(!backoff.came_up());
             assert!(backoff.lost(SPREAD, true) <= SPREAD);
             for doublings in 0..40 {
@@ -99,7 +106,7 @@ mod tests {
 
     #[test]
     fn waits_fill_the_whole_spread() {
-        let waits: Vec<_> = (0..1_000).map(|seed| Backoff::new(seed).lost(SPREAD, true)).collect();
+        let waits: Vec<_> = (0..1_000).map(|seed| backoff(seed).lost(SPREAD, true)).collect();
         for slot in 0..10 {
             let slot = (SPREAD / 10 * slot)..(SPREAD / 10 * (slot + 1));
             let hits = waits.iter().filter(|wait| slot.contains(wait)).count();
@@ -109,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_closes_at_once_is_not_called_at_once() {
-        let mut backoff = Backoff::new(3);
+        let mut backoff = backoff(3);
         backoff.came_up();
         let waits: Vec<_> = (0..12).map(|_| backoff.lost(Duration::ZERO, false)).collect();
         assert!(waits.iter().sum::<Duration>() > CAP, "{waits:?}");
@@ -117,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_healthy_minute_forgives() {
-        let mut backoff = Backoff::new(7);
+        let mut backoff = backoff(7);
         backoff.came_up();
         for _ in 0..30 {
             backoff.lost(SPREAD, false);
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn the_same_seed_waits_the_same() {
         let waits = |seed| {
-            let mut backoff = Backoff::new(seed);
+            let mut backoff = backoff(seed);
             (0..30).map(|_| backoff.failed()).collect::<Vec<_>>()
         };
         assert_eq!(waits(9), waits(9));
@@ -138,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_aggregator_cannot_send_nodes_away_for_ever() {
-        let wait = Backoff::new(1).lost(Duration::from_secs(1 << 40), true);
+        let wait = backoff(1).lost(Duration::from_secs(1 << 40), true);
         assert!(wait <= SPREAD_MAX);
     }
 }

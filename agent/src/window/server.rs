@@ -90,8 +90,8 @@ impl ServerWindow {
     }
 
     /// The window of a model, made if there is room.
-    pub fn model(&mut self, key: ModelKey, now: Moment) -> Option<&mut ModelWindow> {
-        if !self.models.contains_key(&key) && self.models.len() >= MODELS_MAX {
+    pub fn model(&mut self, key: &ModelKey, now: Moment) -> Option<&mut ModelWindow> {
+        if !self.models.contains_key(key) && self.models.len() >= MODELS_MAX {
             self.models_dropped += 1;
             return None;
         }

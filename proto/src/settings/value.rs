@@ -31,7 +31,7 @@ fn written(duration: Duration) -> String {
     let ms = duration.as_millis();
     match [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()
-        .find(|(unit_ms, _)| ms >= *unit_ms && ms % unit_ms == 0)
+        .find(|(unit_ms, _)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms))
     {
         Some((unit_ms, unit)) => format!("{}{unit}", ms / unit_ms),
         None => format!("{ms}ms"),

@@ -11,6 +11,21 @@ enum Port {
     Failing(Outage),
 }
 
+impl Port {
+    /// When a port that was refused answers, the server has just come, and a refusal of the other
+    /// port from before says nothing any more.
+    fn answered<T>(&mut self, outcome: &Result<T, Outage>, other: &mut Self) {
+        let refused = |port: &Self| matches!(port, Self::Failing(Outage::Refused(_)));
+        if outcome.is_ok() && refused(self) && refused(other) {
+            *other = Self::Unasked;
+        }
+        *self = match outcome {
+            Ok(_) => Self::Answering,
+            Err(outage) => Self::Failing(outage.clone()),
+        };
+    }
+}
+
 /// Both ports together.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -23,22 +38,16 @@ pub struct Health {
 impl Health {
     /// Takes note of a try to read the metrics page; gives a report when it is a new one.
     pub fn metrics<T>(&mut self, outcome: &Result<T, Outage>) -> Option<SourceReport> {
-        self.metrics = self.port(outcome);
+        self.ever_answered |= outcome.is_ok();
+        self.metrics.answered(outcome, &mut self.api);
         self.news()
     }
 
     /// Takes note of a try to read the repository; gives a report when it is a new one.
     pub fn api<T>(&mut self, outcome: &Result<T, Outage>) -> Option<SourceReport> {
-        self.api = self.port(outcome);
-        self.news()
-    }
-
-    fn port<T>(&mut self, outcome: &Result<T, Outage>) -> Port {
         self.ever_answered |= outcome.is_ok();
-        match outcome {
-            Ok(_) => Port::Answering,
-            Err(outage) => Port::Failing(outage.clone()),
-        }
+        self.api.answered(outcome, &mut self.metrics);
+        self.news()
     }
 
     fn news(&mut self) -> Option<SourceReport> {
@@ -99,8 +108,19 @@ mod tests {
         let words = "metrics page: nobody listens on a:1".to_owned();
         assert_eq!(health.metrics(&refused()), Some(SourceReport::Failing(words)));
         assert_eq!(health.api(&refused()), None);
-        assert!(health.metrics(&UP).is_some());
-        assert_eq!(health.api(&UP), Some(SourceReport::Seeing));
+        assert_eq!(health.metrics(&UP), Some(SourceReport::Seeing));
+        assert_eq!(health.api(&UP), None);
+    }
+
+    #[test]
+    fn a_port_that_stays_refused_is_told_even_when_the_other_came_back() {
+        let mut health = Health::default();
+        health.metrics(&refused());
+        health.api(&refused());
+        assert_eq!(health.metrics(&UP), Some(SourceReport::Seeing));
+        let words = "repository: nobody listens on a:1".to_owned();
+        assert_eq!(health.api(&refused()), Some(SourceReport::Failing(words.clone())));
+        assert_eq!(health.metrics(&UP), None);
     }
 
     #[test]
