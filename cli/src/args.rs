@@ -1,6 +1,5 @@
 //! What can be asked for on the command line.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,11 +50,7 @@ pub enum Command {
     Change(Change),
     /// Read the GPU driver of this machine for the agent that started this.
     #[command(hide = true)]
-    Probe {
-        /// What that agent says.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
-    },
+    Probe(gpuwarden_agent::command::ProbeArgs),
 }
 
 /// `gpuwarden up`.

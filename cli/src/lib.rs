@@ -33,7 +33,8 @@ use screen::{Screen, ScreenError};
 /// Does what was asked for. Exit codes: 0 done, 1 it failed, 2 (from the parser) bad usage.
 pub fn main(args: Args) -> ExitCode {
     let done = match args.command {
-        Command::Probe { args } => up::parts::probe(&args),
+        // Before there is a runtime: a probe is a process of its own.
+        Command::Probe(probe) => return probe.run(),
         command => with_runtime(async {
             let screen = Screen::stdout(args.output);
             match command {
@@ -43,7 +44,7 @@ pub fn main(args: Args) -> ExitCode {
                 }
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Change(command) => change::run(&command, &args.aggregator, screen).await,
-                Command::Probe { .. } => Ok(()),
+                Command::Probe(_) => Ok(()),
             }
         }),
     };

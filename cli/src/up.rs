@@ -33,6 +33,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tasks of this process by what they are, for people.
 type Tasks = JoinSet<(String, anyhow::Result<()>)>;
 
+/// What runs. The nodes stop before the centre, so that their last word arrives.
+struct Running {
+    aggregator: Aggregator,
+    nodes: Tasks,
+    stop_nodes: CancellationToken,
+    centre: Tasks,
+    stop_centre: CancellationToken,
+}
+
 /// Runs everything until it is interrupted or the time is over.
 pub async fn run(args: &Up, mut screen: Screen) -> anyhow::Result<()> {
     let started = clock::now();
@@ -40,68 +49,79 @@ pub async fn run(args: &Up, mut screen: Screen) -> anyhow::Result<()> {
     free(args.grpc, "gRPC", "--grpc")?;
     free(args.http, "HTTP", "--http")?;
     let data = Data::prepare(&args.data, args.demo)?;
-    let shutdown = CancellationToken::new();
-    let mut tasks = Tasks::new();
-    let aggregator = start(args, &data, &mut tasks, &shutdown).await?;
+    let mut running = Running::start(args, &data).await?;
 
     let mut printer = Printer::new(started);
     let followed = tokio::select! {
-        followed = watch::follow(&aggregator, |update| {
+        followed = watch::follow(&running.aggregator, |update| {
             printer.update(update, clock::now(), &mut screen)
         }) => followed,
-        ended = watch_over(&mut tasks) => ended,
+        ended = watch_over(&mut running.nodes, &mut running.centre) => ended,
         () = &mut over => Ok(()),
     };
-    shutdown.cancel();
-    stop(tasks).await;
+    running.stop().await;
     followed?;
     printer.summary(clock::now(), &mut screen)?;
     Ok(())
 }
 
-/// Starts everything and says what is running.
-async fn start(
-    args: &Up,
-    data: &Data,
-    tasks: &mut Tasks,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<Aggregator> {
-    let config = parts::AggregatorConfig {
-        grpc: args.grpc,
-        http: args.http,
-        data: data.aggregator(),
-        quiet: args.demo.then_some(DEMO_QUIET),
-    };
-    let centre = parts::Aggregator::bind(&config).await.context("starting the aggregator")?;
-    let endpoint = format!("http://{}", centre.grpc);
-    let mut banner = Banner::new(centre.grpc, args.http, data.root());
-    let stop = shutdown.clone();
-    tasks.spawn(async move { ("the aggregator".to_owned(), centre.run(stop).await) });
-
-    banner.machine = machine::start(data, &endpoint, tasks, shutdown).await?;
-    if args.demo {
-        banner.demo = Some(demo::start(data, &endpoint, tasks, shutdown).await?);
+impl Running {
+    /// Starts everything and says what is running.
+    async fn start(args: &Up, data: &Data) -> anyhow::Result<Self> {
+        let config = parts::AggregatorConfig {
+            grpc: args.grpc,
+            http: args.http,
+            data: data.aggregator(),
+            quiet: args.demo.then_some(DEMO_QUIET),
+        };
+        let part = parts::Aggregator::bind(config).await.context("starting the aggregator")?;
+        let endpoint = format!("http://{}", part.grpc);
+        let mut banner = Banner::new(part.grpc, part.http, data.root());
+        let mut running = Self {
+            aggregator: endpoint.parse().map_err(anyhow::Error::msg)?,
+            nodes: Tasks::new(),
+            stop_nodes: CancellationToken::new(),
+            centre: Tasks::new(),
+            stop_centre: CancellationToken::new(),
+        };
+        let stop = running.stop_centre.clone();
+        running.centre.spawn(async { ("the aggregator".to_owned(), part.run(stop).await) });
+        let (nodes, stop) = (&mut running.nodes, &running.stop_nodes);
+        banner.machine = machine::start(data, &endpoint, nodes, stop).await?;
+        if args.demo {
+            banner.demo = Some(demo::start(data, &endpoint, nodes, stop).await?);
+        }
+        // Not part of what scripts read, but of what people want to see.
+        eprint!("{}", banner.render());
+        Ok(running)
     }
-    // Not part of what scripts read, but of what people want to see.
-    eprint!("{}", banner.render());
-    endpoint.parse().map_err(anyhow::Error::msg)
+
+    async fn stop(self) {
+        self.stop_nodes.cancel();
+        ended(self.nodes).await;
+        self.stop_centre.cancel();
+        ended(self.centre).await;
+    }
 }
 
 /// Waits for the aggregator to end, which it should not. An agent that ends is only told.
-async fn watch_over(tasks: &mut Tasks) -> anyhow::Result<()> {
-    while let Some(ended) = tasks.join_next().await {
-        let (name, result) = ended.context("a part of gpuwarden up panicked")?;
-        if name == "the aggregator" {
-            result.with_context(|| format!("{name} ended"))?;
-            bail!("{name} ended");
-        }
-        let reason = result.err().map_or_else(|| "ended".to_owned(), |error| format!("{error:#}"));
-        eprintln!("gpuwarden: {name}: {}", crate::text::clean(&reason));
+async fn watch_over(nodes: &mut Tasks, centre: &mut Tasks) -> anyhow::Result<()> {
+    loop {
+        let (what, ended) = tokio::select! {
+            Some(ended) = centre.join_next() => {
+                let (name, result) = ended.context("the aggregator panicked")?;
+                result.with_context(|| format!("{name} ended"))?;
+                bail!("{name} ended");
+            }
+            Some(ended) = nodes.join_next() => ended.context("an agent panicked")?,
+        };
+        let reason = ended.err().map_or_else(|| "ended".to_owned(), |error| format!("{error:#}"));
+        eprintln!("gpuwarden: {what}: {}", crate::text::clean(&reason));
     }
-    std::future::pending().await
 }
 
-async fn stop(mut tasks: Tasks) {
+/// Waits for tasks that were told to stop.
+async fn ended(mut tasks: Tasks) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
         tracing::warn!("some parts did not stop in time and are cut off");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use gpuwarden_agent::Driver;
 use gpuwarden_agent::clock::Clock;
 use gpuwarden_agent::config::{Config, Profile, TritonConfig};
 use gpuwarden_sim::fleet;
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tasks;
 use super::data::Data;
-use super::parts::{self, Driver};
 
 /// The same fleet each time.
 const SEED: u64 = 7;
@@ -46,9 +46,9 @@ pub async fn start(
         config.status_listen.set_port(0);
         config.kmsg.enabled = false;
         config.triton = vec![triton(&endpoints, server)];
-        let driver = Driver::Feed(endpoints.probe);
+        let driver = Driver::Feed(Box::new(endpoints.probe));
         let (stop, name) = (shutdown.clone(), format!("the agent of {id}"));
-        tasks.spawn(async move { (name, parts::agent(config, driver, stop).await) });
+        tasks.spawn(async move { (name, gpuwarden_agent::run(config, driver, stop).await) });
         let (stop, name) = (shutdown.clone(), format!("the simulation of {id}"));
         tasks.spawn(async move {
             served.run(stop).await;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use gpuwarden_agent::Driver;
 use gpuwarden_agent::config::{Config, Profile, TritonConfig};
 use gpuwarden_proto::vocab::NodeId;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tasks;
 use super::data::Data;
-use super::parts::{self, Driver};
 
 /// Where Triton serves its metrics unless it is told otherwise.
 const TRITON_METRICS: SocketAddr =
@@ -46,7 +46,7 @@ pub async fn start(
     let driver = Driver::Probe { exe: std::env::current_exe()? };
     let stop = shutdown.clone();
     let name = "the agent of this machine".to_owned();
-    tasks.spawn(async move { (name, parts::agent(config, driver, stop).await) });
+    tasks.spawn(async move { (name, gpuwarden_agent::run(config, driver, stop).await) });
     Ok(Machine { driver: driver_version(), triton: listens(TRITON_METRICS).await })
 }
 

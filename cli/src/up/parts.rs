@@ -1,14 +1,11 @@
-//! The parts that `gpuwarden up` runs in one process. Nobody else in this crate names the libraries
-//! of aggregator and agent.
+//! The parts that `gpuwarden up` runs in one process. Nobody else in this crate names the library
+//! of the aggregator.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
-use gpuwarden_agent::config::Config;
-use tokio::io::DuplexStream;
+use gpuwarden_aggregator::config::Config;
 use tokio_util::sync::CancellationToken;
 
 /// What the aggregator is told.
@@ -25,49 +22,30 @@ pub struct AggregatorConfig {
 }
 
 /// An aggregator that listens and is not yet running.
-#[derive(Debug)]
 pub struct Aggregator {
-    /// Where it listens.
+    /// Where agents and the command line find it: with the port that was given, if any would do.
     pub grpc: SocketAddr,
-}
-
-/// Where an agent gets its GPU readings from.
-#[derive(Debug)]
-pub enum Driver {
-    /// A child process of this executable reads the real driver.
-    Probe {
-        /// The executable.
-        exe: PathBuf,
-    },
-    /// The lines of a probe, from within this process.
-    Feed(DuplexStream),
+    /// Where it serves HTTP.
+    pub http: SocketAddr,
+    inner: gpuwarden_aggregator::Aggregator,
 }
 
 impl Aggregator {
     /// Opens the store and listens.
-    pub async fn bind(config: &AggregatorConfig) -> anyhow::Result<Self> {
-        bail!("this build has no aggregator to listen on {}", config.grpc)
+    pub async fn bind(parts: AggregatorConfig) -> anyhow::Result<Self> {
+        let mut config = Config {
+            grpc_listen: parts.grpc,
+            http_listen: parts.http,
+            data_dir: parts.data,
+            ..Config::default()
+        };
+        config.quiet_period = parts.quiet.unwrap_or(config.quiet_period);
+        let inner = gpuwarden_aggregator::Aggregator::bind(config).await?;
+        Ok(Self { grpc: inner.grpc_addr()?, http: inner.http_addr()?, inner })
     }
 
     /// Serves until it is told to stop.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        shutdown.cancelled().await;
-        Ok(())
+        self.inner.run(shutdown).await
     }
-}
-
-/// Runs an agent until it is told to stop.
-pub async fn agent(
-    config: Config,
-    driver: Driver,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let _ = (config, driver);
-    shutdown.cancelled().await;
-    Ok(())
-}
-
-/// Reads the driver of this machine and writes lines until its parent goes away.
-pub fn probe(_args: &[OsString]) -> anyhow::Result<()> {
-    bail!("this build has no probe")
 }

@@ -1,8 +1,10 @@
 //! An aggregator with one open incident, which writes down what it is told.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gpuwarden_proto::event::{Change, Subject};
@@ -17,12 +19,14 @@ use gpuwarden_proto::vocab::{
 };
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Request, Response, Status};
 
 /// The aggregator; it ends with the test.
-pub struct Desk {
+pub(crate) struct Desk {
     /// Where it is.
-    pub url: String,
+    pub(crate) url: String,
     said: Arc<Mutex<Vec<String>>>,
     watched: Receiver<()>,
     _runtime: tokio::runtime::Runtime,
@@ -30,7 +34,7 @@ pub struct Desk {
 
 impl Desk {
     /// Serves on a free port.
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let said = Arc::<Mutex<Vec<String>>>::default();
         let (watching, watched) = channel();
@@ -40,22 +44,43 @@ impl Desk {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         runtime.spawn(
             tonic::transport::Server::builder()
-                .add_service(IncidentServiceServer::new(clerk.clone()))
-                .add_service(FleetServiceServer::new(clerk))
-                .serve_with_incoming(TcpListenerStream::new(listener)),
+                .serve_with_incoming(Routes(clerk), TcpListenerStream::new(listener)),
         );
         Self { url, said, watched, _runtime: runtime }
     }
 
     /// What it was told, in order.
-    pub fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         self.said.lock().expect("nobody panicked").clone()
     }
 
     /// Waits until so many watches have been begun.
-    pub fn wait_for_watches(&self, count: usize) {
+    pub(crate) fn wait_for_watches(&self, count: usize) {
         for _ in 0..count {
             self.watched.recv_timeout(Duration::from_secs(20)).expect("a watch begins");
+        }
+    }
+}
+
+/// Both services on one port.
+#[derive(Clone)]
+struct Routes(Clerk);
+
+impl Service<http::Request<Body>> for Routes {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let clerk = self.0.clone();
+        if request.uri().path().contains("FleetService") {
+            FleetServiceServer::new(clerk).call(request)
+        } else {
+            IncidentServiceServer::new(clerk).call(request)
         }
     }
 }
@@ -67,7 +92,7 @@ struct Clerk {
 }
 
 impl Clerk {
-    fn hear(&self, id: u64, word: String) -> Result<Option<pb::Incident>, Status> {
+    fn hear(&self, id: u64, word: &str) -> Result<Option<pb::Incident>, Status> {
         self.said.lock().expect("nobody panicked").push(format!("{id} {word}"));
         Ok(Some(incident(4).into()))
     }
@@ -150,7 +175,7 @@ impl IncidentService for Clerk {
         request: Request<pb::AcknowledgeIncidentRequest>,
     ) -> Result<Response<pb::AcknowledgeIncidentResponse>, Status> {
         let pb::AcknowledgeIncidentRequest { id, by } = request.into_inner();
-        let incident = self.hear(id, format!("{by}: ack"))?;
+        let incident = self.hear(id, &format!("{by}: ack"))?;
         Ok(Response::new(pb::AcknowledgeIncidentResponse { incident }))
     }
 
@@ -159,7 +184,7 @@ impl IncidentService for Clerk {
         request: Request<pb::NoteIncidentRequest>,
     ) -> Result<Response<pb::NoteIncidentResponse>, Status> {
         let pb::NoteIncidentRequest { id, by, text } = request.into_inner();
-        let incident = self.hear(id, format!("{by}: note {text}"))?;
+        let incident = self.hear(id, &format!("{by}: note {text}"))?;
         Ok(Response::new(pb::NoteIncidentResponse { incident }))
     }
 
@@ -168,7 +193,7 @@ impl IncidentService for Clerk {
         request: Request<pb::ResolveIncidentRequest>,
     ) -> Result<Response<pb::ResolveIncidentResponse>, Status> {
         let pb::ResolveIncidentRequest { id, by, reason, force } = request.into_inner();
-        let incident = self.hear(id, format!("{by}: resolve {reason} {force}"))?;
+        let incident = self.hear(id, &format!("{by}: resolve {reason} {force}"))?;
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
     }
 }
