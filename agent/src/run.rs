@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::engine::{Effect, Engine};
 use crate::outbox::{OutboxHandle, OutboxThread};
 use crate::sample::{Input, SourceReport};
-use crate::source::{nvml, triton};
+use crate::source::{host, kmsg, nvml, triton};
 use crate::status::{self, Status, StatusBoard};
 use crate::uplink::{Identity, Patience, Uplink, UplinkStatus};
 
@@ -80,6 +80,7 @@ pub async fn run(
         engine: Engine::new(config.thresholds.clone(), &servers),
         clock,
         looks: std::mem::take(&mut sources.looks),
+        server_pids: sources.server_pids.clone(),
         outbox: outbox.clone(),
         pictures,
         board,
@@ -129,6 +130,8 @@ struct Sources {
     tasks: JoinSet<()>,
     names: BTreeMap<Id, SourceName>,
     looks: BTreeMap<ServerName, Arc<Notify>>,
+    /// Processes of the servers, whose CPU quota the host's source watches.
+    server_pids: watch::Sender<Vec<u32>>,
 }
 
 impl Sources {
@@ -157,6 +160,10 @@ impl Sources {
             let task = triton::watch(server.clone(), now, inputs.clone(), look, shutdown.clone());
             self.spawn(&format!("triton/{}", server.name), task);
         }
+        self.spawn("kmsg", kmsg::watch(config.kmsg.clone(), inputs.clone(), shutdown.clone()));
+        let pids = self.server_pids.subscribe();
+        let task = host::watch(host::Roots::default(), pids, inputs.clone(), shutdown.clone());
+        self.spawn("host", task);
     }
 
     fn spawn(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
@@ -194,6 +201,7 @@ struct Watchman {
     engine: Engine,
     clock: Clock,
     looks: BTreeMap<ServerName, Arc<Notify>>,
+    server_pids: watch::Sender<Vec<u32>>,
     outbox: OutboxHandle,
     pictures: watch::Sender<Arc<Snapshot>>,
     board: StatusBoard,
@@ -288,6 +296,12 @@ impl Watchman {
         status.uplink = (&*self.uplink_status.borrow()).into();
         self.board.publish(status.clone());
         self.pictures.send_replace(snapshot);
+        let pids = self.engine.server_pids();
+        self.server_pids.send_if_modified(|known| {
+            let changed = *known != pids;
+            *known = pids;
+            changed
+        });
     }
 }
 

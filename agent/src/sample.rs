@@ -64,6 +64,13 @@ pub struct GpuProcess {
     pub used_bytes: Option<u64>,
 }
 
+impl GpuProcess {
+    /// Whether it is a Triton server or a part of one, by its name.
+    pub fn is_server(&self) -> bool {
+        self.name.contains("triton")
+    }
+}
+
 /// How much of a GPU a process used lately.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProcessUse {

@@ -1,1 +1,248 @@
-//! Under construction.
+//! The aggregator: turns what nodes tell into few, classified incidents.
+//!
+//! ```text
+//! ingest ─► core ─► store        a batch is checked at the edge, taken up by the core,
+//!   ▲        │ │                 acknowledged once it is on disk
+//!   └─ ack ──┘ └─► watch ─► service
+//! ```
+//!
+//! - [`ingest`]: the edge to the nodes
+//! - [`core`]: the one task that owns the state
+//! - [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what things mean; pure
+//! - [`store`]: what is on disk; the only SQL
+//! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
+//! - [`routes`]: which service a call is for
+//! - [`status`], [`http`]: how we ourselves are doing
+//! - [`config`], [`clock`]: settings, and the only reader of the clock
+
+pub mod classify;
+pub mod clock;
+pub mod config;
+pub mod core;
+pub mod correlate;
+pub mod http;
+pub mod incident;
+pub mod ingest;
+pub mod node;
+pub mod query;
+pub mod replica;
+pub mod routes;
+pub mod service;
+pub mod status;
+pub mod store;
+pub mod watch;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
+use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{NodeId, NodeState};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::core::{Core, Inputs, Writer};
+use crate::correlate::State;
+use crate::ingest::{Ingest, Times};
+use crate::node::{Link, Node};
+use crate::query::Desk;
+use crate::routes::Routes;
+use crate::status::Metrics;
+use crate::store::{Loaded, SqliteStore, Store};
+
+/// Batches between the streams and the core.
+const BATCHES_MAX: usize = 128;
+/// Questions between the edges and the core.
+const REQUESTS_MAX: usize = 256;
+/// How long streams may take to end when we stop.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// An aggregator that listens and does not serve yet.
+pub struct Aggregator {
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    store: Box<dyn Store>,
+    grpc: TcpListener,
+    http: TcpListener,
+}
+
+impl Aggregator {
+    /// Opens the store in the folder of the settings, and listens.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened or an address is taken; the error says which and what to do.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let store = SqliteStore::open(&config.data_dir)?;
+        Self::bind_with(config, Clock::System, Box::new(store)).await
+    }
+
+    /// Listens, with a clock and a store of one's own.
+    ///
+    /// # Errors
+    ///
+    /// An address is taken.
+    pub async fn bind_with(
+        config: Config,
+        clock: Clock,
+        store: Box<dyn Store>,
+    ) -> anyhow::Result<Self> {
+        let grpc = listen("grpc_listen", config.grpc_listen).await?;
+        let http = listen("http_listen", config.http_listen).await?;
+        let metrics = Arc::new(Metrics::default());
+        Ok(Self { config: Arc::new(config), clock, metrics, store, grpc, http })
+    }
+
+    /// Where agents and the command line connect.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not say.
+    pub fn grpc_addr(&self) -> std::io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// Where health and metrics are read.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not say.
+    pub fn http_addr(&self) -> std::io::Result<SocketAddr> {
+        self.http.local_addr()
+    }
+
+    /// Our own numbers.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Serves until it is told to stop; then what was taken up is on disk.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or fails in a way that waiting does not mend.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, clock, metrics, mut store, grpc, http } = self;
+        let loaded = store.load()?;
+        let history = store.history()?;
+        let now = clock.now();
+        if loaded.unreadable > 0 {
+            let rows = loaded.unreadable;
+            tracing::warn!(rows, "records that this version cannot read are left as they are");
+        }
+        let (batches, batches_in) = mpsc::channel(BATCHES_MAX);
+        let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
+        let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
+        let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
+        let (state, changes) = restored(&config, loaded, now);
+        let core = Core::new(
+            Arc::clone(&config),
+            clock.clone(),
+            Arc::clone(&metrics),
+            state,
+            changes,
+            writer,
+        );
+        let inputs = Inputs { batches: batches_in, requests: requests_in };
+        // The edges stop when the core has stopped, whatever made it.
+        let edges = CancellationToken::new();
+        let core = async {
+            let result = core.run(inputs, stop.clone()).await;
+            edges.cancel();
+            result
+        };
+        let desk = Desk::new(requests.clone(), history);
+        let http = http::serve(http, Arc::clone(&metrics), edges.clone());
+        let ingest = Ingest { config, clock, metrics, times, batches, requests };
+        let (result, served, ()) = tokio::join!(core, serve(grpc, ingest, desk, &edges), http);
+        result?;
+        served
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    ingest: Ingest,
+    desk: Desk,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let server = Server::builder()
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(512 * 1024)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(1024);
+    let routes = Routes {
+        uplink: ingest.service(),
+        incidents: IncidentServiceServer::new(service::Incidents(desk.clone())),
+        fleet: FleetServiceServer::new(service::Fleet(desk)),
+    };
+    let incoming = TcpListenerStream::new(listener);
+    let incoming = futures_util::StreamExt::map(incoming, |accepted| {
+        // Small messages must not wait for large ones.
+        accepted.inspect(|stream| drop(stream.set_nodelay(true)))
+    });
+    let serving = server.serve_with_incoming_shutdown(routes, incoming, stop.cancelled());
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served.context("the gRPC server failed"),
+        () = too_long => Ok(()),
+    }
+}
+
+/// Serves with these settings until it is told to stop.
+///
+/// # Errors
+///
+/// As for [`Aggregator::bind`] and [`Aggregator::run`].
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let aggregator = Aggregator::bind(config).await?;
+    let (grpc, http) = (aggregator.grpc_addr()?, aggregator.http_addr()?);
+    tracing::info!(%grpc, %http, sqlite = store::sqlite_version(), "the aggregator serves");
+    aggregator.run(stop).await
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let help = || format!("cannot listen on {address}: stop what uses it, or set {key}");
+    TcpListener::bind(address).await.with_context(help)
+}
+
+fn restored(
+    config: &Config,
+    loaded: Loaded,
+    now: Timestamp,
+) -> (State, Vec<gpuwarden_proto::fleet::ObservedChange>) {
+    let mut nodes: HashMap<NodeId, Node> = HashMap::new();
+    for row in loaded.nodes {
+        let mut node = Node::new(row.last_seen_at);
+        node.link = match row.state {
+            NodeState::Connected | NodeState::Disconnected => Link::Disconnected,
+            NodeState::Lost => Link::Lost,
+            NodeState::Stopped => Link::Stopped,
+        };
+        node.agent_version = row.agent_version;
+        node.snapshot = row.snapshot;
+        nodes.insert(row.id, node);
+    }
+    for (node, epoch, seq) in loaded.marks {
+        let node = nodes.entry(node).or_insert_with(|| Node::new(now));
+        node.taken.advance(epoch, seq);
+        node.stored.advance(epoch, seq);
+    }
+    let state = State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
+    (state, loaded.changes)
+}

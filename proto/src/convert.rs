@@ -5,9 +5,14 @@ mod event;
 mod fleet;
 mod incident;
 mod inventory;
+mod record;
 mod uplink;
 
 pub use event::{decode_event, encode_event};
+pub use record::{
+    decode_change, decode_entries, decode_incident, decode_snapshot, encode_change, encode_entries,
+    encode_incident, encode_snapshot,
+};
 use thiserror::Error;
 
 use crate::time::Timestamp;

@@ -11,6 +11,16 @@ use crate::window::{GpuWindow, ModelWindow, Presence, ServerWindow};
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Engine {
+    /// Processes of Triton servers, as far as they hold memory of a GPU.
+    pub fn server_pids(&self) -> Vec<u32> {
+        let processes = self.window.gpus.values().flat_map(|gpu| &gpu.processes);
+        let servers = processes.filter(|process| process.is_server());
+        let mut pids: Vec<u32> = servers.map(|process| process.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
     /// What is true now.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let mut gpus: Vec<Gpu> = self.window.gpus.values().map(gpu).collect();

@@ -93,11 +93,7 @@ fn shares(model: &ModelWindow, gpu: &GpuWindow, context: &Context<'_>) -> bool {
     if !model.gpus.is_empty() {
         return model.gpus.contains(&gpu.uuid);
     }
-    context.window.gpus.len() == 1 || gpu.processes.iter().any(|process| is_server(&process.name))
-}
-
-fn is_server(name: &str) -> bool {
-    name.contains("triton")
+    context.window.gpus.len() == 1 || gpu.processes.iter().any(|process| process.is_server())
 }
 
 fn excused(gpu: &GpuWindow, context: &Context<'_>) -> bool {
@@ -114,9 +110,8 @@ fn contrasts<'w>(
     gpu: &'w GpuWindow,
     context: &Context<'_>,
 ) -> Vec<Contrast<'w>> {
-    let own = |pid: u32| {
-        gpu.processes.iter().any(|process| process.pid == pid && is_server(&process.name))
-    };
+    let own =
+        |pid: u32| gpu.processes.iter().any(|process| process.pid == pid && process.is_server());
     let from = context.now.moment.0.as_secs().saturating_sub(SECONDS);
     gpu.use_by_process
         .iter()

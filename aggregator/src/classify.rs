@@ -1,0 +1,197 @@
+//! Class and severity, each with its reason. Pure.
+//!
+//! The class follows the rule of the likely cause. The severity is the handbook's:
+//!
+//! | severity | when |
+//! | --- | --- |
+//! | P1 | no replica of a model is left, and the model is on the critical list or had traffic |
+//! | P2 | no replica is left of a model without traffic; more than half of its replicas are down; a quarter or more of its requests fail; a node does not answer; a model is down and how many replicas it has is not known |
+//! | P3 | degraded performance or partial failure: grade `degraded`, or `down` with replicas left |
+//! | P4 | a forecast or a minor matter: grade `warning`, and blindness of Gpuwarden itself |
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use gpuwarden_proto::event::{Evidence, Subject, Unit};
+use gpuwarden_proto::incident::Member;
+use gpuwarden_proto::vocab::{Grade, IncidentType, ModelName, NodeId, RuleId, Severity};
+
+use crate::incident::{Because, place};
+use crate::replica::{Replicas, Tally};
+
+/// Share of failing requests from which on an error rate is high.
+pub const FAILING_HIGH: f64 = 0.25;
+
+/// The class that a rule leads to.
+#[must_use]
+pub const fn type_of(rule: RuleId) -> IncidentType {
+    match rule {
+        RuleId::GpuMemoryExhausted | RuleId::GpuMemoryExhausting | RuleId::HostMemoryOom => {
+            IncidentType::GpuOom
+        }
+        RuleId::QueueBackup
+        | RuleId::QueueStall
+        | RuleId::QueueRejecting
+        | RuleId::LatencyHigh
+        | RuleId::KvCacheSaturated => IncidentType::HighLatency,
+        RuleId::NoisyNeighbour | RuleId::RogueProcess | RuleId::CpuThrottled => {
+            IncidentType::NoisyNeighbour
+        }
+        RuleId::ModelUnavailable | RuleId::ServerUnavailable => IncidentType::ModelUnavailable,
+        RuleId::ErrorRateHigh => IncidentType::HighErrorRate,
+        RuleId::Xid
+        | RuleId::GpuLost
+        | RuleId::GpuRecoveryRequired
+        | RuleId::EccUncorrected
+        | RuleId::RowRemap
+        | RuleId::ThermalThrottle
+        | RuleId::PowerBrake
+        | RuleId::PcieDegraded
+        | RuleId::NvlinkErrors => IncidentType::GpuHardware,
+        RuleId::TelemetryBlind => IncidentType::TelemetryBlind,
+        RuleId::NodeLost => IncidentType::NodeUnreachable,
+    }
+}
+
+/// The class of an incident with this cause.
+#[must_use]
+pub fn classify(cause: &Member) -> Because<IncidentType> {
+    let reason = format!("its likely cause is {} on {}", cause.rule, place(cause));
+    Because { what: type_of(cause.rule), reason }
+}
+
+/// What a severity rests on. Displays as a sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ground {
+    /// How the replicas of a model stand.
+    Replicas {
+        /// The model.
+        model: ModelName,
+        /// How they stand.
+        tally: Tally,
+        /// The model is on the critical list.
+        critical: bool,
+    },
+    /// A model is down and no snapshot tells how many replicas it has.
+    ReplicasUnknown(ModelName),
+    /// Share of requests that fail.
+    Failing {
+        /// Where.
+        subject: Subject,
+        /// 0 to 1.
+        ratio: f64,
+    },
+    /// A node does not answer.
+    Silent(NodeId),
+    /// Gpuwarden does not see.
+    Blind,
+    /// The rule's own grade.
+    Grade(RuleId, Grade),
+}
+
+impl fmt::Display for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replicas { model, tally: Tally { total, down, busy }, critical } => {
+                let replicas = if *total == 1 { "replica" } else { "replicas" };
+                write!(f, "{down} of {total} {replicas} of {model} down")?;
+                match (down == total, critical, busy) {
+                    (true, true, _) => f.write_str(", and the model is critical"),
+                    (true, false, 0) => f.write_str(", but no traffic has been seen on it"),
+                    (true, false, _) => f.write_str(", and it had traffic"),
+                    (false, ..) => Ok(()),
+                }
+            }
+            Self::ReplicasUnknown(model) => {
+                write!(f, "{model} is down, and no snapshot tells how many replicas it has")
+            }
+            Self::Failing { subject, ratio } => {
+                write!(f, "{subject} fails {:.0} % of requests", ratio * 100.0)
+            }
+            Self::Silent(node) => write!(f, "{node} does not answer"),
+            Self::Blind => f.write_str("what cannot be seen is not known to be in trouble"),
+            Self::Grade(rule, Grade::Warning) => write!(f, "{rule} may become trouble"),
+            Self::Grade(rule, Grade::Degraded) => write!(f, "{rule}: service is degraded"),
+            Self::Grade(rule, Grade::Down) => write!(f, "{rule}: partial failure"),
+        }
+    }
+}
+
+/// How urgent one member is by itself.
+#[must_use]
+pub fn assess(
+    member: &Member,
+    replicas: &Replicas,
+    critical: &BTreeSet<ModelName>,
+) -> (Severity, Ground) {
+    let own = by_grade(member);
+    let worst_model = models_down(member, replicas, critical).min_by_key(|(severity, _)| *severity);
+    match worst_model {
+        Some(by_model) if by_model.0 <= own.0 => by_model,
+        Some(_) | None => own,
+    }
+}
+
+fn by_grade(member: &Member) -> (Severity, Ground) {
+    let graded = Ground::Grade(member.rule, member.grade);
+    match (member.rule, member.grade) {
+        (RuleId::NodeLost, _) => (Severity::P2, Ground::Silent(member.node.clone())),
+        (RuleId::TelemetryBlind, _) => (Severity::P4, Ground::Blind),
+        (RuleId::ErrorRateHigh, _) => match failing(&member.evidence) {
+            Some(ratio) => {
+                let severity = if ratio >= FAILING_HIGH { Severity::P2 } else { Severity::P3 };
+                (severity, Ground::Failing { subject: member.subject.clone(), ratio })
+            }
+            None => (Severity::P3, graded),
+        },
+        (_, Grade::Warning) => (Severity::P4, graded),
+        (_, Grade::Degraded | Grade::Down) => (Severity::P3, graded),
+    }
+}
+
+/// The share of failing requests in the evidence.
+fn failing(evidence: &[Evidence]) -> Option<f64> {
+    evidence.iter().find(|each| each.unit == Unit::Ratio).map(|each| each.value)
+}
+
+/// The models that a member takes down, each with how urgent that is.
+fn models_down<'a>(
+    member: &'a Member,
+    replicas: &'a Replicas,
+    critical: &'a BTreeSet<ModelName>,
+) -> impl Iterator<Item = (Severity, Ground)> + 'a {
+    let takes_down = matches!(
+        member.rule,
+        RuleId::ModelUnavailable | RuleId::ServerUnavailable | RuleId::NodeLost
+    );
+    let own = match &member.subject {
+        Subject::Model { model, .. } if takes_down => Some(model),
+        _ => None,
+    };
+    let here = replicas.on(&member.node).iter().filter(move |replica| {
+        takes_down
+            && replica.down
+            && match &member.subject {
+                Subject::Server { server } => replica.server == *server,
+                Subject::Node => true,
+                _ => false,
+            }
+    });
+    own.into_iter()
+        .chain(here.map(|replica| &replica.model))
+        .map(|model| by_replicas(model, replicas.of(model), critical.contains(model)))
+}
+
+fn by_replicas(model: &ModelName, tally: Tally, critical: bool) -> (Severity, Ground) {
+    if tally.total == 0 {
+        return (Severity::P2, Ground::ReplicasUnknown(model.clone()));
+    }
+    let severity = if tally.all_down() && (critical || tally.busy > 0) {
+        Severity::P1
+    } else if tally.mostly_down() {
+        Severity::P2
+    } else {
+        Severity::P3
+    };
+    (severity, Ground::Replicas { model: model.clone(), tally, critical })
+}

@@ -1,0 +1,401 @@
+//! The one task that owns the state: `select` an input, `apply` it at once, hand over what came of it.
+//!
+//! While a transaction is being committed the next one gathers, so commits group themselves: none
+//! waits when all is idle, and under load each takes all that came meanwhile. Acknowledgements and
+//! answers go out after the commit. When the store fails, people are shown what is known all the same,
+//! nothing is acknowledged, and the streams are read until the gathered is as large as it may be.
+
+mod apply;
+mod pending;
+mod sessions;
+mod writer;
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gpuwarden_proto::event::Event;
+use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
+use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
+use tokio_util::sync::CancellationToken;
+
+pub use pending::Answer;
+pub use sessions::{Ended, Pulse, Registered, Stream};
+pub use writer::Writer;
+
+use self::pending::{Debts, Pending};
+use self::sessions::Sessions;
+use self::writer::{Done, Job};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::correlate::State;
+use crate::incident::{Command, Refusal};
+use crate::node::SessionId;
+use crate::status::Metrics;
+use crate::store::{Retention, StoreError, Transaction};
+use crate::watch::{Board, Watch};
+
+/// How often time alone is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks between two looks at what has only newer numbers.
+const TICKS_PER_RENEWAL: u64 = 4;
+/// Incidents whose newer numbers are written at one time.
+const RENEWED_MAX: usize = 500;
+/// Ticks between two looks at what is old enough to be forgotten.
+const TICKS_PER_PRUNE: u64 = 240;
+/// Batches taken up before anything else is looked at.
+const BATCHES_AT_ONCE: usize = 16;
+/// The first wait after a failed commit; it doubles.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest wait after a failed commit.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Events of one node, checked and decoded at the edge.
+#[derive(Debug)]
+pub struct Arrived {
+    /// From whom.
+    pub node: NodeId,
+    /// On which stream.
+    pub session: SessionId,
+    /// From which outbox.
+    pub epoch: Epoch,
+    /// When.
+    pub received_at: Timestamp,
+    /// What is accepted, as it came.
+    pub entries: Vec<Entry>,
+    /// The same, decoded.
+    pub events: Vec<Event>,
+    /// What is not.
+    pub rejected: Vec<Rejection>,
+    /// The last number of the batch.
+    pub last_seq: Seq,
+}
+
+/// All else that is asked of the core.
+#[derive(Debug)]
+pub enum Request {
+    /// A node wants to speak.
+    Hello(Hello, Stream, oneshot::Sender<Result<Registered, Full>>),
+    /// A node says what is true.
+    Snapshot(NodeId, SessionId, Box<Snapshot>),
+    /// A stream ended.
+    Gone(NodeId, SessionId),
+    /// A person's word.
+    Command(IncidentId, Command, Answer),
+    /// Which incidents are open.
+    Open(oneshot::Sender<Vec<Arc<Incident>>>),
+    /// One incident.
+    Incident(IncidentId, oneshot::Sender<Option<Arc<Incident>>>),
+    /// Somebody wants to watch.
+    Watch(oneshot::Sender<Watch>),
+    /// Which nodes there are.
+    Nodes(oneshot::Sender<Vec<Node>>),
+    /// What was changed, newest first.
+    Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
+}
+
+/// There are as many nodes as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("this aggregator serves at most {0} nodes")]
+pub struct Full(pub usize);
+
+/// Why a person's word was not carried out, or not yet for good.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// It cannot be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It has been, but is not on disk.
+    #[error("taken up, but not on disk yet: {0}")]
+    NotStored(StoreError),
+}
+
+enum Input {
+    Batches(Vec<Arrived>),
+    Request(Request),
+    Done(Done),
+    Retry,
+    Tick,
+    Stop,
+}
+
+/// The owner of the state.
+pub struct Core {
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    state: State,
+    board: Board,
+    sessions: Sessions,
+    changes: VecDeque<ObservedChange>,
+    pending: Pending,
+    commit: Commit,
+    writer: Writer,
+    /// Incidents with newer numbers that nobody has been shown yet.
+    stale: HashSet<IncidentId>,
+    listening_since: Timestamp,
+    retry_wait: Duration,
+    ticks: u64,
+    prune_due: bool,
+}
+
+/// Where the present transaction is.
+enum Commit {
+    /// There is none.
+    Idle,
+    /// The writer has it.
+    Running(Debts),
+    /// The writer is forgetting what is old.
+    Pruning,
+    /// It failed and will be tried again.
+    Held(Box<Held>),
+}
+
+/// A transaction that waits to be tried again.
+struct Held {
+    transaction: Transaction,
+    debts: Debts,
+    error: StoreError,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// Where inputs come from.
+pub struct Inputs {
+    /// Events.
+    pub batches: mpsc::Receiver<Arrived>,
+    /// All else.
+    pub requests: mpsc::Receiver<Request>,
+}
+
+impl Core {
+    /// The core with what was loaded.
+    pub fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        state: State,
+        changes: Vec<ObservedChange>,
+        writer: Writer,
+    ) -> Self {
+        let mut board = Board::default();
+        state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
+        metrics.store_healthy.set(1);
+        let listening_since = clock.now().after(config.start_grace);
+        Self {
+            config,
+            clock,
+            metrics,
+            state,
+            board,
+            sessions: Sessions::default(),
+            changes: changes.into(),
+            pending: Pending::default(),
+            commit: Commit::Idle,
+            writer,
+            stale: HashSet::new(),
+            listening_since,
+            retry_wait: RETRY_FIRST,
+            ticks: 0,
+            prune_due: false,
+        }
+    }
+
+    /// Works until it is told to stop and all that was taken up is on disk.
+    ///
+    /// # Errors
+    ///
+    /// The store fails in a way that waiting does not mend.
+    pub async fn run(
+        mut self,
+        mut inputs: Inputs,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let input = self.select(&mut inputs, &mut tick, &stop).await;
+            let now = self.clock.now();
+            if matches!(input, Input::Stop) {
+                return self.finish(now).await;
+            }
+            self.apply(now, input)?;
+            self.hand_over(now);
+        }
+    }
+
+    /// The only place that waits.
+    async fn select(
+        &mut self,
+        inputs: &mut Inputs,
+        tick: &mut Interval,
+        stop: &CancellationToken,
+    ) -> Input {
+        let reading = self.has_room();
+        let mut batches = Vec::new();
+        let retry = async {
+            match &mut self.commit {
+                Commit::Held(held) => held.sleep.as_mut().await,
+                Commit::Idle | Commit::Running(_) | Commit::Pruning => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Input::Stop,
+            done = self.writer.done.recv() => done.map_or(Input::Stop, Input::Done),
+            () = retry => Input::Retry,
+            _ = tick.tick() => Input::Tick,
+            request = inputs.requests.recv() => request.map_or(Input::Stop, Input::Request),
+            _ = inputs.batches.recv_many(&mut batches, BATCHES_AT_ONCE), if reading => {
+                Input::Batches(batches)
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let limits = &self.config.limits;
+        self.pending.events < limits.pending_events && self.pending.bytes < limits.pending_bytes
+    }
+
+    /// Gives the writer what has gathered, if it has nothing to do.
+    fn hand_over(&mut self, now: Timestamp) {
+        self.metrics.pending_events.set(i64::try_from(self.pending.events).unwrap_or(i64::MAX));
+        match &self.commit {
+            Commit::Idle => {}
+            Commit::Running(_) | Commit::Pruning => return,
+            Commit::Held(held) => {
+                // Nothing reaches the disk, and people must see it all the same.
+                self.board.publish(&self.pending.unseen(&self.state));
+                return self.pending.excuse(&held.error);
+            }
+        }
+        if self.prune_due {
+            self.prune_due = false;
+            self.writer.give(Job::Prune(self.retention(now)));
+            self.commit = Commit::Pruning;
+            return;
+        }
+        if self.pending.is_empty() {
+            return;
+        }
+        let (transaction, debts) = self.pending.take(&self.state);
+        if transaction.is_empty() {
+            self.settle(debts);
+            return;
+        }
+        self.writer.give(Job::Commit(transaction));
+        self.commit = Commit::Running(debts);
+    }
+
+    fn retention(&self, now: Timestamp) -> Retention {
+        Retention {
+            batches_before: now.before(self.config.keep_events),
+            incidents_before: now.before(self.config.keep_incidents),
+            bytes_max: self.config.limits.store_bytes,
+            rows_max: 500,
+        }
+    }
+
+    /// Pays what is owed for a transaction that is on disk.
+    fn settle(&mut self, debts: Debts) {
+        self.board.publish(&debts.updates);
+        for owed in debts.owed {
+            if !self.sessions.acknowledge(owed) {
+                self.metrics.streams_behind.inc();
+            }
+        }
+        for (id, answer) in debts.answers {
+            let incident = self.board.incident(id);
+            let incident = incident.ok_or(CommandError::Refused(Refusal::Unknown(id)));
+            // Who asked may have gone.
+            drop(answer.send(incident));
+        }
+    }
+
+    /// From here on these numbers may be acknowledged.
+    fn stored(&mut self, transaction: &Transaction) {
+        for (node, epoch, seq) in &transaction.marks {
+            if let Some(node) = self.state.nodes.get_mut(node) {
+                node.stored.advance(*epoch, *seq);
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) -> Result<(), StoreError> {
+        match (std::mem::replace(&mut self.commit, Commit::Idle), done) {
+            (Commit::Running(debts), Done::Commit { result: Ok(()), took, transaction }) => {
+                self.stored(&transaction);
+                self.metrics.commits.inc();
+                self.metrics.commit_seconds.observe(took);
+                if self.metrics.store_healthy.set(1) == 0 {
+                    tracing::info!(events = debts.events, "the store works again");
+                }
+                self.settle(debts);
+                Ok(())
+            }
+            (Commit::Running(debts), Done::Commit { transaction, result: Err(error), .. }) => {
+                self.hold(transaction, debts, error)
+            }
+            (_, Done::Prune(Err(error))) => {
+                tracing::warn!(%error, "old rows stay");
+                Ok(())
+            }
+            (_, Done::Prune(Ok(_)) | Done::Commit { .. }) => Ok(()),
+        }
+    }
+
+    /// A commit failed: people are told, and it is tried again later.
+    fn hold(
+        &mut self,
+        transaction: Transaction,
+        debts: Debts,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        self.metrics.store_errors.inc();
+        if !error.retryable() {
+            return Err(error);
+        }
+        self.retry_wait = if self.metrics.store_healthy.set(0) == 1 {
+            tracing::error!(%error, "nothing is acknowledged until the store works again");
+            self.board.publish(&debts.updates);
+            RETRY_FIRST
+        } else {
+            (self.retry_wait * 2).min(RETRY_MAX)
+        };
+        let debts = debts.without_answers(&error);
+        let sleep = Box::pin(tokio::time::sleep(self.retry_wait));
+        self.commit = Commit::Held(Box::new(Held { transaction, debts, error, sleep }));
+        Ok(())
+    }
+
+    fn retry(&mut self) {
+        match std::mem::replace(&mut self.commit, Commit::Idle) {
+            Commit::Held(held) => {
+                self.writer.give(Job::Commit(held.transaction));
+                self.commit = Commit::Running(held.debts);
+            }
+            other => self.commit = other,
+        }
+    }
+
+    /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
+    async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.sessions.drain(self.config.reconnect_spread);
+        for _ in 0..2 {
+            while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {
+                let Some(done) = self.writer.done.recv().await else { return Ok(()) };
+                self.done(done)?;
+            }
+            self.retry();
+            self.hand_over(now);
+        }
+        Ok(())
+    }
+}

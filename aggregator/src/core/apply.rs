@@ -1,0 +1,302 @@
+//! What each input does to the state. Nothing here waits.
+
+use std::collections::BTreeSet;
+
+use gpuwarden_proto::event::{Body, Event};
+use gpuwarden_proto::fleet::{self, ObservedChange};
+use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::uplink::Hello;
+use gpuwarden_proto::vocab::{ChangeKind, IncidentId, NodeId, Seq};
+
+use super::pending::{Answer, Owed};
+use super::sessions::{Ended, Registered, Stream};
+use super::{Arrived, Core, Full, Input, RENEWED_MAX, Request, TICKS_PER_PRUNE, TICKS_PER_RENEWAL};
+use crate::correlate::{Signal, Touched, apply};
+use crate::incident::{Command, Refusal};
+use crate::node::{Link, Node, SessionId, lost_finding};
+use crate::store::{Batch, CHANGES_LOADED, StoreError};
+
+impl Core {
+    pub(super) fn apply(&mut self, now: Timestamp, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Batches(batches) => {
+                batches.into_iter().for_each(|batch| self.batch(now, batch));
+            }
+            Input::Request(request) => self.request(now, request),
+            Input::Done(done) => self.done(done)?,
+            Input::Retry => self.retry(),
+            Input::Tick => self.tick(now),
+            Input::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, now: Timestamp, request: Request) {
+        // Who asked may have gone, which is nobody's loss: hence the dropped answers.
+        match request {
+            Request::Hello(hello, stream, answer) => {
+                answer.send(self.hello(now, &hello, stream)).ok();
+            }
+            Request::Snapshot(node, session, snapshot) => {
+                self.snapshot(now, &node, session, *snapshot);
+            }
+            Request::Gone(node, session) => self.gone(now, &node, session),
+            Request::Command(id, command, answer) => self.command(now, id, command, answer),
+            Request::Open(answer) => answer.send(self.board.open()).ok(),
+            Request::Incident(id, answer) => answer.send(self.board.incident(id)).ok(),
+            Request::Watch(answer) => answer.send(self.board.watch()).ok(),
+            Request::Nodes(answer) => answer.send(self.nodes()).ok(),
+            Request::Changes(limit, answer) => {
+                let newest = self.changes.iter().rev().take(limit).cloned().collect();
+                answer.send(newest).ok();
+            }
+        }
+    }
+
+    fn hello(&mut self, now: Timestamp, hello: &Hello, stream: Stream) -> Result<Registered, Full> {
+        let known = self.state.nodes.contains_key(&hello.node);
+        if !known && self.state.nodes.len() >= self.config.limits.nodes {
+            return Err(Full(self.config.limits.nodes));
+        }
+        let session = self.sessions.enter(&hello.node, stream);
+        let node = self.state.nodes.entry(hello.node.clone()).or_insert_with(|| Node::new(now));
+        let before = node.link;
+        node.connect(session, hello, now);
+        let (taken, acked_seq) = (node.taken.of(hello.epoch), node.stored.of(hello.epoch));
+        if let Link::Connected(old) = before {
+            self.sessions.end(old, Ended::Superseded);
+        }
+        if hello.next_seq <= taken {
+            self.metrics.outbox_set_back.inc();
+            tracing::warn!(node = %hello.node, next_seq = hello.next_seq.0, taken = taken.0,
+                "the outbox was set back: numbers up to the last one taken are not taken again");
+        }
+        if before == Link::Lost {
+            self.correlate(now, &hello.node, Signal::Back);
+        }
+        self.pending.node(&hello.node, false);
+        Ok(Registered { session, acked_seq })
+    }
+
+    fn gone(&mut self, now: Timestamp, id: &NodeId, session: SessionId) {
+        self.sessions.leave(session);
+        if let Some(node) = self.state.nodes.get_mut(id) {
+            if node.link == Link::Connected(session) {
+                node.seen(now.min(node.last_seen_at));
+                self.pending.node(id, false);
+            }
+            node.disconnect(session);
+        }
+    }
+
+    fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
+        let current = |node: &Node| node.link == Link::Connected(session);
+        if self.state.nodes.get(id).is_some_and(current) {
+            self.correlate(now, id, Signal::Snapshot(snapshot));
+            self.pending.node(id, true);
+        }
+    }
+
+    fn batch(&mut self, now: Timestamp, batch: Arrived) {
+        let Arrived { node: id, session, epoch, received_at, entries, mut events, .. } = batch;
+        let Some(node) = self.state.nodes.get_mut(&id) else { return };
+        if node.link != Link::Connected(session) {
+            return;
+        }
+        node.seen(received_at);
+        let taken = node.taken.of(epoch);
+        let acked_seq = batch.last_seq.max(taken);
+        node.taken.advance(epoch, acked_seq);
+        let known = entries.partition_point(|entry| entry.seq <= taken);
+        self.metrics.batches.inc();
+        self.metrics.duplicates.inc_by(known as u64);
+        self.metrics.events.inc_by((entries.len() - known) as u64);
+        if acked_seq > taken {
+            self.pending.mark(&id, epoch, acked_seq);
+        }
+        let seqs: Vec<Seq> = entries[known..].iter().map(|entry| entry.seq).collect();
+        events.drain(..known);
+        self.store_batch(
+            Batch {
+                observed: (received_at, received_at),
+                node: id.clone(),
+                epoch,
+                received_at,
+                entries: if known == 0 { entries } else { entries[known..].to_vec() },
+            },
+            &events,
+        );
+        let mut touched = Touched::default();
+        for (seq, event) in seqs.into_iter().zip(events) {
+            self.event(now, &id, seq, event, &mut touched);
+        }
+        self.note(touched);
+        self.pending.owe(Owed { session, acked_seq, rejected: batch.rejected });
+    }
+
+    fn event(
+        &mut self,
+        now: Timestamp,
+        id: &NodeId,
+        seq: Seq,
+        event: Event,
+        touched: &mut Touched,
+    ) {
+        let observed_at = event.observed_at;
+        match event.body {
+            Body::Finding(finding) => {
+                let node = self.state.nodes.get(id);
+                let backlog = node.is_some_and(|node| node.is_backlog(seq, observed_at));
+                let signal = Signal::Finding { observed_at, backlog, finding };
+                apply(&mut self.state, now, id, signal, touched);
+            }
+            Body::Change(change) => {
+                self.change(id, ObservedChange { node: id.clone(), observed_at, change });
+            }
+            Body::Gap(gap) => {
+                self.metrics.gaps.inc_by(gap.count);
+                tracing::warn!(node = %id, count = gap.count, reason = gap.reason, "events lost");
+            }
+        }
+    }
+
+    fn change(&mut self, id: &NodeId, observed: ObservedChange) {
+        if let Some(node) = self.state.nodes.get_mut(id) {
+            match observed.change.kind {
+                ChangeKind::AgentStopped => node.stopping = true,
+                ChangeKind::AgentStarted => node.stopping = false,
+                ChangeKind::ModelLoaded
+                | ChangeKind::ModelUnloaded
+                | ChangeKind::ModelDeployed
+                | ChangeKind::ServerRestarted
+                | ChangeKind::DriverChanged => {}
+            }
+        }
+        if self.changes.len() >= CHANGES_LOADED {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(observed.clone());
+        self.pending.change(observed);
+    }
+
+    fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
+        let mut touched = Touched::default();
+        match self.state.command(now, id, command, &mut touched) {
+            Ok(()) => {
+                self.note(touched);
+                self.pending.answer(id, answer);
+            }
+            Err(refusal) => {
+                let over = self.board.incident(id).and_then(|incident| incident.resolved_at);
+                let refusal = match (over, refusal) {
+                    (Some(at), Refusal::Unknown(id)) => Refusal::Over { id, at },
+                    (_, refusal) => refusal,
+                };
+                answer.send(Err(refusal.into())).ok();
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.ticks += 1;
+        self.prune_due |= self.ticks.is_multiple_of(TICKS_PER_PRUNE);
+        if !self.has_room() {
+            self.listening_since = self.listening_since.max(now);
+        }
+        for (node, pulse) in self.sessions.pulses() {
+            if let Some(node) = self.state.nodes.get_mut(node) {
+                node.seen(pulse.last(now));
+                node.outbox_rows = pulse.outbox_rows();
+            }
+        }
+        self.silences(now);
+        let mut touched = Touched::default();
+        self.state.tick(now, &mut touched);
+        if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
+            let some: BTreeSet<IncidentId> = self.stale.iter().copied().take(RENEWED_MAX).collect();
+            self.stale.retain(|id| !some.contains(id));
+            self.state.renew(now, &some, &mut touched);
+        }
+        self.note(touched);
+        self.gauge();
+    }
+
+    /// Nodes that have been silent for too long are lost, or have stopped as they said.
+    fn silences(&mut self, now: Timestamp) {
+        let (since, limit) = (self.listening_since, self.config.node_lost_after);
+        let silent = |node: &Node| node.silent(since, limit, now);
+        let mut ids: Vec<NodeId> = self
+            .state
+            .nodes
+            .iter()
+            .filter(|(_, node)| silent(node))
+            .map(|(id, _)| id.clone())
+            .collect();
+        ids.sort();
+        for id in ids {
+            let Some(node) = self.state.nodes.get_mut(&id) else { continue };
+            if let Link::Connected(session) = node.link {
+                self.sessions.end(session, Ended::Silent);
+            }
+            self.pending.node(&id, false);
+            if node.stopping {
+                node.link = Link::Stopped;
+                continue;
+            }
+            node.link = Link::Lost;
+            let finding = lost_finding(&id, node.last_seen_at.max(since), now);
+            self.correlate(now, &id, Signal::Lost(finding));
+        }
+    }
+
+    fn correlate(&mut self, now: Timestamp, node: &NodeId, signal: Signal) {
+        let mut touched = Touched::default();
+        apply(&mut self.state, now, node, signal, &mut touched);
+        self.note(touched);
+    }
+
+    fn note(&mut self, mut touched: Touched) {
+        self.stale.extend(touched.refreshed.drain());
+        for id in touched.changed.keys() {
+            self.stale.remove(id);
+        }
+        self.pending.touch(touched);
+    }
+
+    fn store_batch(&mut self, mut batch: Batch, events: &[Event]) {
+        if batch.entries.is_empty() {
+            return;
+        }
+        let times = || events.iter().map(|event| event.observed_at);
+        let earliest = times().min().unwrap_or(batch.received_at);
+        batch.observed = (earliest, times().max().unwrap_or(batch.received_at));
+        self.pending.batch(batch);
+    }
+
+    fn nodes(&self) -> Vec<fleet::Node> {
+        let shown = |(id, node): (&NodeId, &Node)| fleet::Node {
+            id: id.clone(),
+            state: node.link.state(),
+            last_seen_at: node.last_seen_at,
+            agent_version: node.agent_version.clone(),
+            snapshot: node.snapshot.as_ref().map(|snapshot| (**snapshot).clone()),
+            outbox_rows: node.outbox_rows,
+            open_incidents: self.state.incidents_of(id) as u64,
+        };
+        let mut nodes: Vec<fleet::Node> = self.state.nodes.iter().map(shown).collect();
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        nodes
+    }
+
+    fn gauge(&self) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let links = |wanted: fn(&Link) -> bool| {
+            number(self.state.nodes.values().filter(|node| wanted(&node.link)).count())
+        };
+        self.metrics.incidents_open.set(number(self.state.open()));
+        self.metrics.nodes_connected.set(links(|link| matches!(link, Link::Connected(_))));
+        self.metrics.nodes_lost.set(links(|link| *link == Link::Lost));
+        self.metrics.dropped.set(i64::try_from(self.state.dropped).unwrap_or(i64::MAX));
+    }
+}

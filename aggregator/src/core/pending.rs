@@ -1,0 +1,183 @@
+//! What has been taken up and is not yet on disk, and what is owed to whom once it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::incident::{Incident, WatchChange};
+use gpuwarden_proto::uplink::Rejection;
+use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
+use tokio::sync::oneshot;
+
+use super::CommandError;
+use crate::correlate::{State, Touched};
+use crate::node::SessionId;
+use crate::store::{Batch, NodeRow, StoreError, Transaction};
+use crate::watch::Update;
+
+/// What an answer to a person's word looks like.
+pub type Answer = oneshot::Sender<Result<Arc<Incident>, CommandError>>;
+
+/// An acknowledgement that is owed to a stream.
+#[derive(Debug)]
+pub(super) struct Owed {
+    /// The stream.
+    pub(super) session: SessionId,
+    /// Up to here.
+    pub(super) acked_seq: Seq,
+    /// But for these.
+    pub(super) rejected: Vec<Rejection>,
+}
+
+/// Gathered since the last transaction was handed over.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Events in the batches.
+    pub(super) events: usize,
+    /// Bytes in the batches.
+    pub(super) bytes: usize,
+    batches: Vec<Batch>,
+    marks: BTreeMap<(NodeId, Epoch), Seq>,
+    touched: BTreeMap<IncidentId, WatchChange>,
+    /// Those of them that nobody has been shown yet.
+    unseen: BTreeSet<IncidentId>,
+    over: BTreeMap<IncidentId, Arc<Incident>>,
+    /// Nodes to be written; `true` with their snapshot.
+    nodes: BTreeMap<NodeId, bool>,
+    changes: Vec<ObservedChange>,
+    owed: Vec<Owed>,
+    answers: Vec<(IncidentId, Answer)>,
+}
+
+/// What is to be done once a transaction is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Debts {
+    /// To whom an acknowledgement is owed.
+    pub(super) owed: Vec<Owed>,
+    /// What people are shown.
+    pub(super) updates: Vec<Update>,
+    /// Who waits for an answer.
+    pub(super) answers: Vec<(IncidentId, Answer)>,
+    /// Events of the transaction.
+    pub(super) events: usize,
+}
+
+impl Debts {
+    /// The same after those who wait were told that nothing reaches the disk.
+    pub(super) fn without_answers(mut self, error: &StoreError) -> Self {
+        for (_, answer) in self.answers.drain(..) {
+            drop(answer.send(Err(CommandError::NotStored(error.clone()))));
+        }
+        self
+    }
+}
+
+impl Pending {
+    /// Events to be stored.
+    pub(super) fn batch(&mut self, batch: Batch) {
+        self.events += batch.entries.len();
+        self.bytes += batch.entries.iter().map(|entry| entry.event.len()).sum::<usize>();
+        self.batches.push(batch);
+    }
+
+    /// Events of a node have been taken up so far.
+    pub(super) fn mark(&mut self, node: &NodeId, epoch: Epoch, seq: Seq) {
+        self.marks.insert((node.clone(), epoch), seq);
+    }
+
+    /// A change was observed.
+    pub(super) fn change(&mut self, change: ObservedChange) {
+        self.changes.push(change);
+    }
+
+    /// A node is to be written.
+    pub(super) fn node(&mut self, node: &NodeId, with_snapshot: bool) {
+        let with = self.nodes.entry(node.clone()).or_default();
+        *with |= with_snapshot;
+    }
+
+    /// An acknowledgement is owed.
+    pub(super) fn owe(&mut self, owed: Owed) {
+        self.events += 1;
+        self.owed.push(owed);
+    }
+
+    /// Somebody waits for an answer about an incident.
+    pub(super) fn answer(&mut self, id: IncidentId, answer: Answer) {
+        self.answers.push((id, answer));
+    }
+
+    /// Incidents changed. What is opened stays opened for those who have not seen it yet.
+    pub(super) fn touch(&mut self, touched: Touched) {
+        for (id, change) in touched.changed {
+            self.unseen.insert(id);
+            let known = self.touched.entry(id).or_insert(change);
+            if change == WatchChange::Resolved {
+                *known = change;
+            }
+        }
+        for incident in touched.over {
+            self.over.insert(incident.id, Arc::new(incident));
+        }
+    }
+
+    /// The incidents that changed since the last such question, as they are now. They stay to be
+    /// written.
+    pub(super) fn unseen(&mut self, state: &State) -> Vec<Update> {
+        std::mem::take(&mut self.unseen).iter().filter_map(|id| self.update(id, state)).collect()
+    }
+
+    fn update(&self, id: &IncidentId, state: &State) -> Option<Update> {
+        let open = || state.incident(*id).map(|incident| Arc::new(incident.clone()));
+        Some((*self.touched.get(id)?, self.over.get(id).cloned().or_else(open)?))
+    }
+
+    /// Tells those who wait for an answer that nothing reaches the disk.
+    pub(super) fn excuse(&mut self, error: &StoreError) {
+        for (_, answer) in self.answers.drain(..) {
+            drop(answer.send(Err(CommandError::NotStored(error.clone()))));
+        }
+    }
+
+    /// Whether there is nothing to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+            && self.marks.is_empty()
+            && self.touched.is_empty()
+            && self.nodes.is_empty()
+            && self.changes.is_empty()
+            && self.owed.is_empty()
+            && self.answers.is_empty()
+    }
+
+    /// Takes all of it as one transaction.
+    pub(super) fn take(&mut self, state: &State) -> (Transaction, Debts) {
+        let updates: Vec<Update> =
+            self.touched.keys().filter_map(|id| self.update(id, state)).collect();
+        let this = std::mem::take(self);
+        let transaction = Transaction {
+            batches: this.batches,
+            marks: this.marks.into_iter().map(|((node, epoch), seq)| (node, epoch, seq)).collect(),
+            incidents: updates.iter().map(|(_, incident)| Arc::clone(incident)).collect(),
+            nodes: rows(&this.nodes, state),
+            changes: this.changes,
+            next_incident: state.next_id(),
+        };
+        let debts = Debts { owed: this.owed, updates, answers: this.answers, events: this.events };
+        (transaction, debts)
+    }
+}
+
+fn rows(nodes: &BTreeMap<NodeId, bool>, state: &State) -> Vec<NodeRow> {
+    let row = |(id, with_snapshot): (&NodeId, &bool)| {
+        let node = state.nodes.get(id)?;
+        Some(NodeRow {
+            id: id.clone(),
+            state: node.link.state(),
+            last_seen_at: node.last_seen_at,
+            agent_version: node.agent_version.clone(),
+            snapshot: node.snapshot.clone().filter(|_| *with_snapshot),
+        })
+    };
+    nodes.iter().filter_map(row).collect()
+}

@@ -1,0 +1,503 @@
+//! From findings to few incidents: `apply(state, now, signal)`, pure and deterministic.
+//!
+//! A finding belongs to an incident, in this order, because
+//! 1. it is known there already ([`Place`]);
+//! 2. the same subject has trouble of the same type;
+//! 3. it is an effect or a cause of a member on the same node ([`cause::EDGES`]);
+//! 4. the same model has the same trouble on another node.
+//!
+//! Otherwise it opens one. Each way of joining leaves its reason on the member. Members are held
+//! against members on their own node only, and rules never lead back, so incidents do not grow by
+//! chains of chance.
+
+pub mod cause;
+mod join;
+pub mod sight;
+mod snapshot;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use gpuwarden_proto::event::{Finding, Subject};
+use gpuwarden_proto::incident::{Incident, WatchChange};
+use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, Phase, RuleId};
+
+use crate::classify::{assess, type_of};
+use crate::incident::{Case, Command, Kind, Limits, Refusal};
+use crate::node::{Key, Node, Place};
+use crate::replica::{Replica, Replicas};
+
+/// What correlation goes by.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// So long no member may be active before an incident resolves.
+    pub quiet_period: Duration,
+    /// How far apart cause and effect may be.
+    pub windows: cause::Windows,
+    /// How much one incident may hold.
+    pub limits: Limits,
+    /// Incidents that may be open at one time.
+    pub open_max: usize,
+    /// Findings that one node may have at one time.
+    pub findings_max: usize,
+    /// Models whose complete outage is always critical.
+    pub critical: BTreeSet<ModelName>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            quiet_period: Duration::from_secs(60),
+            windows: cause::Windows::default(),
+            limits: Limits::default(),
+            open_max: 50_000,
+            findings_max: 1024,
+            critical: BTreeSet::new(),
+        }
+    }
+}
+
+/// All that is known now.
+#[derive(Debug)]
+pub struct State {
+    /// The rules of the house.
+    pub policy: Policy,
+    /// The nodes.
+    pub nodes: HashMap<NodeId, Node>,
+    /// Incidents that are not over.
+    cases: BTreeMap<IncidentId, Case>,
+    replicas: Replicas,
+    /// The incident of a model's trouble of one type.
+    by_model: HashMap<(ModelName, IncidentType), IncidentId>,
+    quiet: BTreeSet<IncidentId>,
+    next_id: u64,
+    /// Findings that were given up because a limit was reached.
+    pub dropped: u64,
+}
+
+/// What happens to the state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Signal {
+    /// A node tells of a finding.
+    Finding {
+        /// When it was observed.
+        observed_at: Timestamp,
+        /// It tells of a time before the node's snapshot.
+        backlog: bool,
+        /// What.
+        finding: Finding,
+    },
+    /// A node says what is true now.
+    Snapshot(Snapshot),
+    /// A node is not heard of any more.
+    Lost(Finding),
+    /// A lost node is heard of again.
+    Back,
+}
+
+/// The incidents that a signal touched.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// They changed, and how.
+    pub changed: BTreeMap<IncidentId, WatchChange>,
+    /// Only their numbers are newer.
+    pub refreshed: HashSet<IncidentId>,
+    /// Those that are over, in their last form; they are no longer in the state.
+    pub over: Vec<Incident>,
+}
+
+impl Touched {
+    fn opened(&mut self, id: IncidentId) {
+        self.changed.insert(id, WatchChange::Opened);
+    }
+
+    fn change(&mut self, id: IncidentId) {
+        self.changed.entry(id).or_insert(WatchChange::Changed);
+    }
+}
+
+/// Takes up one signal of one node.
+pub fn apply(
+    state: &mut State,
+    now: Timestamp,
+    node: &NodeId,
+    signal: Signal,
+    touched: &mut Touched,
+) {
+    match signal {
+        Signal::Finding { observed_at, backlog, finding } => {
+            state.finding(now, node, finding, observed_at, backlog, touched);
+        }
+        Signal::Snapshot(snapshot) => state.snapshot(now, node, snapshot, touched),
+        Signal::Lost(finding) => {
+            let raised_at = finding.raised_at;
+            state.finding(now, node, finding, raised_at, false, touched);
+            state.remark_silence(now, node, touched);
+        }
+        Signal::Back => {
+            let key = (RuleId::NodeLost, Subject::Node);
+            state.clear(now, node, &key, now, "the node is heard of again", touched);
+        }
+    }
+}
+
+impl State {
+    /// Takes up the work where it was left.
+    #[must_use]
+    pub fn restore(
+        policy: Policy,
+        nodes: HashMap<NodeId, Node>,
+        incidents: Vec<Incident>,
+        next_id: u64,
+        now: Timestamp,
+    ) -> Self {
+        let mut state = Self {
+            policy,
+            nodes,
+            cases: BTreeMap::new(),
+            replicas: Replicas::default(),
+            by_model: HashMap::new(),
+            quiet: BTreeSet::new(),
+            next_id: next_id.max(1),
+            dropped: 0,
+        };
+        for incident in incidents {
+            state.take_up(incident, now);
+        }
+        let nodes: Vec<NodeId> = state.nodes.keys().cloned().collect();
+        nodes.iter().for_each(|node| state.place_replicas(node));
+        state
+    }
+
+    fn take_up(&mut self, incident: Incident, now: Timestamp) {
+        let (id, settled) = (incident.id, incident.resolved_at.is_some());
+        for (slot, member) in incident.members.iter().enumerate() {
+            let active = member.cleared_at.is_none();
+            if settled && !active {
+                continue;
+            }
+            let place = Place {
+                incident: id,
+                slot: Some(slot),
+                active,
+                raised_at: member.raised_at,
+                settled,
+            };
+            let node = self.nodes.entry(member.node.clone()).or_insert_with(|| Node::new(now));
+            node.findings.insert((member.rule, member.subject.identity()), place);
+            if !settled {
+                self.note_model(member.rule, &member.subject.clone(), id);
+            }
+        }
+        if !settled {
+            let case = Case::restore(incident, self.policy.limits, now);
+            if case.active() == 0 {
+                self.quiet.insert(id);
+            }
+            self.cases.insert(id, case);
+        }
+    }
+
+    /// An incident that is not over.
+    #[must_use]
+    pub fn incident(&self, id: IncidentId) -> Option<&Incident> {
+        self.cases.get(&id).map(Case::incident)
+    }
+
+    /// Incidents that are not over.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.cases.values().map(Case::incident)
+    }
+
+    /// How many incidents are not over.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// The number that the next incident gets.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Incidents that a node is part of.
+    #[must_use]
+    pub fn incidents_of(&self, node: &NodeId) -> usize {
+        let places = self.nodes.get(node).into_iter().flat_map(|node| node.findings.values());
+        places.filter(|place| !place.settled).map(|p| p.incident).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Carries out a person's word.
+    ///
+    /// # Errors
+    ///
+    /// The refusal says why nothing was done.
+    pub fn command(
+        &mut self,
+        now: Timestamp,
+        id: IncidentId,
+        command: Command,
+        touched: &mut Touched,
+    ) -> Result<(), Refusal> {
+        let case = self.cases.get_mut(&id).ok_or(Refusal::Unknown(id))?;
+        case.command(command, now)?;
+        touched.change(id);
+        if case.incident().resolved_at.is_some() {
+            self.retire(id, touched);
+        }
+        Ok(())
+    }
+
+    /// What time alone brings about: quiet incidents resolve.
+    pub fn tick(&mut self, now: Timestamp, touched: &mut Touched) {
+        let rested: Vec<IncidentId> = self
+            .quiet
+            .iter()
+            .copied()
+            .filter(|id| {
+                let quiet_period = self.policy.quiet_period;
+                self.cases.get_mut(id).is_some_and(|case| case.settle(quiet_period, now))
+            })
+            .collect();
+        rested.into_iter().for_each(|id| self.retire(id, touched));
+    }
+
+    /// The numbers of these were renewed: time for people to see them.
+    pub fn renew(&mut self, now: Timestamp, ids: &BTreeSet<IncidentId>, touched: &mut Touched) {
+        for id in ids {
+            if let Some(case) = self.cases.get_mut(id) {
+                case.refreshed(now);
+                touched.change(*id);
+            }
+        }
+    }
+
+    fn finding(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        finding: Finding,
+        observed_at: Timestamp,
+        backlog: bool,
+        touched: &mut Touched,
+    ) {
+        let key: Key = (finding.rule, finding.subject.identity());
+        let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
+        match (place, finding.phase) {
+            (Some(place), _) if place.settled => {
+                self.settled(now, node, &key, place, finding, touched);
+            }
+            // The snapshot has said more of it already.
+            (Some(_), _) if backlog => {}
+            (Some(_), Phase::Cleared) => self.clear(now, node, &key, observed_at, "", touched),
+            (Some(place), Phase::Raised | Phase::Updated) if place.active => {
+                self.refresh(now, place, finding, touched);
+            }
+            (Some(place), Phase::Raised | Phase::Updated) => {
+                self.again(now, node, &key, place, finding, touched);
+            }
+            (None, Phase::Cleared) => {}
+            (None, Phase::Raised | Phase::Updated) => self.join(now, node, key, finding, touched),
+        }
+    }
+
+    /// A finding whose incident was resolved by a person's word: it counts only when raised anew.
+    fn settled(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: &Key,
+        place: Place,
+        finding: Finding,
+        touched: &mut Touched,
+    ) {
+        let anew = finding.phase != Phase::Cleared && finding.raised_at > place.raised_at;
+        if finding.phase == Phase::Cleared || anew {
+            self.forget(node, key);
+        }
+        if anew {
+            self.join(now, node, key.clone(), finding, touched);
+        }
+    }
+
+    fn refresh(&mut self, now: Timestamp, place: Place, finding: Finding, touched: &mut Touched) {
+        let Some(case) = self.cases.get_mut(&place.incident) else { return };
+        touched.refreshed.insert(place.incident);
+        let Some(slot) = place.slot else { return };
+        let graded_by_numbers = finding.rule == RuleId::ErrorRateHigh;
+        let regraded = case.refresh(slot, finding);
+        if regraded {
+            touched.change(place.incident);
+        }
+        if regraded || graded_by_numbers {
+            self.grade(now, place.incident, slot, touched);
+        }
+    }
+
+    fn again(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: &Key,
+        place: Place,
+        finding: Finding,
+        touched: &mut Touched,
+    ) {
+        let Some(case) = self.cases.get_mut(&place.incident) else { return };
+        let raised_at = finding.raised_at;
+        case.again(place.slot, finding, now);
+        touched.change(place.incident);
+        self.quiet.remove(&place.incident);
+        self.keep(node, key.clone(), Place { active: true, raised_at, ..place });
+        self.review_replicas(node, key.0);
+        if let Some(slot) = place.slot {
+            self.grade(now, place.incident, slot, touched);
+        }
+    }
+
+    fn clear(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: &Key,
+        at: Timestamp,
+        why: &str,
+        touched: &mut Touched,
+    ) {
+        let Some(known) = self.nodes.get_mut(node) else { return };
+        let Some(place) = known.findings.get_mut(key).filter(|place| place.active) else { return };
+        place.active = false;
+        let Place { incident, slot, settled, .. } = *place;
+        if settled {
+            self.forget(node, key);
+            return;
+        }
+        self.review_replicas(node, key.0);
+        let Some(case) = self.cases.get_mut(&incident) else { return };
+        case.clear(slot, at, why, now);
+        touched.change(incident);
+        if case.active() == 0 {
+            self.quiet.insert(incident);
+        }
+    }
+
+    /// Raises the severity of an incident where one of its members asks for it.
+    fn grade(&mut self, now: Timestamp, id: IncidentId, slot: usize, touched: &mut Touched) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        let Some(member) = case.incident().members.get(slot) else { return };
+        let (severity, ground) = assess(member, &self.replicas, &self.policy.critical);
+        if severity < case.incident().severity {
+            case.raise(severity, || ground.to_string(), now);
+            touched.change(id);
+        }
+    }
+
+    /// Looks again at the severity of all active findings of a node.
+    fn grade_node(&mut self, now: Timestamp, node: &NodeId, touched: &mut Touched) {
+        let Some(known) = self.nodes.get(node) else { return };
+        let places: Vec<Place> = known
+            .findings
+            .values()
+            .filter(|place| place.active && !place.settled)
+            .copied()
+            .collect();
+        let slots: BTreeSet<(IncidentId, usize)> =
+            places.iter().filter_map(|place| Some((place.incident, place.slot?))).collect();
+        for (incident, slot) in slots {
+            self.grade(now, incident, slot, touched);
+        }
+    }
+
+    /// Says on the incidents of a silent node that their members stay active.
+    fn remark_silence(&mut self, now: Timestamp, node: &NodeId, touched: &mut Touched) {
+        let Some(known) = self.nodes.get(node) else { return };
+        let others = known.findings.iter().filter(|((rule, _), place)| {
+            *rule != RuleId::NodeLost && place.active && !place.settled
+        });
+        let ids: BTreeSet<IncidentId> = others.map(|(_, place)| place.incident).collect();
+        for id in ids {
+            let Some(case) = self.cases.get_mut(&id) else { continue };
+            let text =
+                format!("{node} does not answer; what it had found stays active till it says");
+            case.remark(Kind::Node, text, now);
+            touched.change(id);
+        }
+    }
+
+    /// Takes an incident that is over out of the state.
+    fn retire(&mut self, id: IncidentId, touched: &mut Touched) {
+        self.quiet.remove(&id);
+        let Some(case) = self.cases.remove(&id) else { return };
+        self.by_model.retain(|_, incident| *incident != id);
+        for member in &case.incident().members {
+            let key = (member.rule, member.subject.identity());
+            let Some(known) = self.nodes.get_mut(&member.node) else { continue };
+            let Some(place) = known.findings.get_mut(&key) else { continue };
+            match (place.incident == id, place.active) {
+                (true, true) => place.settled = true,
+                (true, false) => drop(known.findings.remove(&key)),
+                (false, _) => {}
+            }
+        }
+        touched.changed.insert(id, WatchChange::Resolved);
+        touched.over.push(case.incident().clone());
+    }
+
+    fn keep(&mut self, node: &NodeId, key: Key, place: Place) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            known.findings.insert(key, place);
+        }
+    }
+
+    fn forget(&mut self, node: &NodeId, key: &Key) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            known.findings.remove(key);
+        }
+        self.review_replicas(node, key.0);
+    }
+
+    fn note_model(&mut self, rule: RuleId, subject: &Subject, id: IncidentId) {
+        if let Subject::Model { model, .. } = subject {
+            self.by_model.insert((model.clone(), type_of(rule)), id);
+        }
+    }
+
+    fn place_replicas(&mut self, node: &NodeId) {
+        let Some(known) = self.nodes.get(node) else { return };
+        let Some(snapshot) = &known.snapshot else { return };
+        let down = |replica: &Replica| is_down(known, replica);
+        self.replicas.place(node, &snapshot.servers, down);
+    }
+
+    fn review_replicas(&mut self, node: &NodeId, rule: RuleId) {
+        let Some(known) = self.nodes.get(node) else { return };
+        if takes_down(rule) {
+            self.replicas.review(node, |replica| is_down(known, replica));
+        }
+    }
+}
+
+fn takes_down(rule: RuleId) -> bool {
+    matches!(rule, RuleId::ModelUnavailable | RuleId::ServerUnavailable | RuleId::NodeLost)
+}
+
+fn is_down(node: &Node, replica: &Replica) -> bool {
+    let Replica { server, model, version, .. } = replica;
+    let active = |rule, subject| node.findings.get(&(rule, subject)).is_some_and(|p| p.active);
+    active(RuleId::NodeLost, Subject::Node)
+        || active(RuleId::ServerUnavailable, Subject::Server { server: server.clone() })
+        || active(
+            RuleId::ModelUnavailable,
+            Subject::Model {
+                server: server.clone(),
+                model: model.clone(),
+                version: version.clone(),
+            },
+        )
+}
+
+#[cfg(test)]
+mod tests;

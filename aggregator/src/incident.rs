@@ -1,0 +1,362 @@
+//! One incident and its life. Pure: what time it is comes as an argument.
+//!
+//! ```text
+//!            a person takes it
+//!   ┌──────┐ ────────────────► ┌──────────────┐
+//!   │ open │                   │ acknowledged │
+//!   └──────┘ ◄──┐         ┌──► └──────────────┘
+//!      │ │      │ a member│           │ │
+//!      │ │      │ again   │           │ │
+//!      │ │   ┌──┴─────────┴┐          │ │
+//!      │ └──►│    quiet    │◄─────────┘ │   no member is active
+//!      │     └─────────────┘            │
+//!      │            │ quiet period      │
+//!      │            ▼                   │
+//!      │     ┌─────────────┐            │
+//!      └────►│  resolved   │◄───────────┘   by a person's word, or merged
+//!            └─────────────┘
+//! ```
+//!
+//! Silence never clears a member: only the node's own word does.
+
+mod command;
+mod timeline;
+
+use std::time::Duration;
+
+use gpuwarden_proto::event::Finding;
+use gpuwarden_proto::incident::{Incident, Member};
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, Severity};
+
+pub use command::{Command, Refusal};
+pub use timeline::{Kind, SELF};
+
+/// Pieces of evidence kept of one finding.
+const EVIDENCE_MAX: usize = 16;
+/// Suspects kept of one finding.
+const SUSPECTS_MAX: usize = 8;
+/// Bytes kept of a summary.
+const SUMMARY_MAX_BYTES: usize = 512;
+
+/// How much one incident may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Members; more are counted.
+    pub members: usize,
+    /// Lines of history; more are counted.
+    pub timeline: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { members: 500, timeline: 200 }
+    }
+}
+
+/// Which changes of state there are.
+#[must_use]
+pub const fn legal(from: IncidentState, to: IncidentState) -> bool {
+    use IncidentState::{Acknowledged, Open, Quiet, Resolved};
+    matches!(
+        (from, to),
+        (Open, Acknowledged | Quiet | Resolved)
+            | (Acknowledged, Quiet | Resolved)
+            | (Quiet, Open | Acknowledged | Resolved)
+    )
+}
+
+/// An incident in work: what people see of it, and what is needed to carry it on.
+#[derive(Debug, Clone)]
+pub struct Case {
+    incident: Incident,
+    limits: Limits,
+    /// Active members, with those that did not fit.
+    active: usize,
+    quiet_since: Option<Timestamp>,
+}
+
+/// Class or urgency, with the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Because<T> {
+    /// What.
+    pub what: T,
+    /// Why.
+    pub reason: String,
+}
+
+impl Case {
+    /// Opens an incident for its first member.
+    #[must_use]
+    pub fn open(
+        id: IncidentId,
+        cause: Member,
+        kind: Because<IncidentType>,
+        severity: Because<Severity>,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Self {
+        let detected = format!("{}: {}", place(&cause), cause.summary);
+        let classified = format!("{}: {}", kind.what, kind.reason);
+        let graded = format!("{}: {}", severity.what, severity.reason);
+        let incident = Incident {
+            id,
+            kind: kind.what,
+            type_reason: kind.reason,
+            severity: severity.what,
+            severity_reason: severity.reason,
+            state: IncidentState::Open,
+            title: String::new(),
+            opened_at: cause.raised_at,
+            members: vec![cause],
+            timeline: Vec::new(),
+            updated_at: now,
+            resolved_at: None,
+            acknowledged_by: None,
+            version: 1,
+            members_dropped: 0,
+            timeline_dropped: 0,
+        };
+        let mut case = Self { incident, limits, active: 1, quiet_since: None };
+        case.entitle();
+        case.tell(now, Kind::Detected, SELF, detected);
+        case.tell(now, Kind::Classified, SELF, classified);
+        case.tell(now, Kind::Severity, SELF, graded);
+        case
+    }
+
+    /// Takes up an incident again that was stored. A quiet period begins anew, since nobody
+    /// listened meanwhile.
+    #[must_use]
+    pub fn restore(incident: Incident, limits: Limits, now: Timestamp) -> Self {
+        let active = incident.members.iter().filter(|m| m.cleared_at.is_none()).count();
+        let quiet_since = (incident.state == IncidentState::Quiet).then_some(now);
+        Self { incident, limits, active, quiet_since }
+    }
+
+    /// What people see.
+    #[must_use]
+    pub fn incident(&self) -> &Incident {
+        &self.incident
+    }
+
+    /// Members that are active, with those that did not fit.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active
+    }
+
+    /// Adds a member. `None` when it is counted only, because the incident is full.
+    pub fn join(&mut self, member: Member, now: Timestamp) -> Option<usize> {
+        let text = format!("{}: {} ({})", place(&member), member.summary, member.reason);
+        let active = member.cleared_at.is_none();
+        self.active += usize::from(active);
+        self.incident.opened_at = self.incident.opened_at.min(member.raised_at);
+        let slot = if self.incident.members.len() < self.limits.members {
+            self.incident.members.push(member);
+            self.tell(now, Kind::Joined, SELF, text);
+            Some(self.incident.members.len() - 1)
+        } else {
+            self.incident.members_dropped += 1;
+            None
+        };
+        if active {
+            self.awake(now);
+        }
+        self.entitle();
+        self.touch(now);
+        slot
+    }
+
+    /// Makes the member at `slot` the likely cause.
+    pub fn promote(&mut self, slot: usize, kind: Because<IncidentType>, now: Timestamp) {
+        self.incident.members.swap(0, slot);
+        let cause = place(&self.incident.members[0]);
+        self.tell(now, Kind::Cause, SELF, format!("likely cause is now {cause}: {}", kind.reason));
+        self.retype(kind, now);
+        self.entitle();
+        self.touch(now);
+    }
+
+    /// Gives the class, with a line of history when it is another.
+    fn retype(&mut self, kind: Because<IncidentType>, now: Timestamp) {
+        if kind.what != self.incident.kind {
+            let text = format!("{} (was {}): {}", kind.what, self.incident.kind, kind.reason);
+            self.tell(now, Kind::Classified, SELF, text);
+        }
+        self.incident.kind = kind.what;
+        self.incident.type_reason = kind.reason;
+    }
+
+    /// Raises the severity. One that is not more urgent has no effect: it falls only by a person's
+    /// word.
+    pub fn raise(&mut self, severity: Severity, reason: impl FnOnce() -> String, now: Timestamp) {
+        if severity >= self.incident.severity {
+            return;
+        }
+        let reason = reason();
+        let text = format!("{severity} (was {}): {reason}", self.incident.severity);
+        self.incident.severity = severity;
+        self.incident.severity_reason = reason;
+        self.tell(now, Kind::Severity, SELF, text);
+        self.touch(now);
+    }
+
+    /// Newer numbers of an active member. Says whether more than numbers changed.
+    pub fn refresh(&mut self, slot: usize, finding: Finding) -> bool {
+        let Some(member) = self.incident.members.get_mut(slot) else { return false };
+        let regraded = member.grade != finding.grade;
+        member.grade = finding.grade;
+        member.summary = shortened(finding.summary);
+        member.evidence = finding.evidence;
+        member.evidence.truncate(EVIDENCE_MAX);
+        member.suspects = finding.suspects;
+        member.suspects.truncate(SUSPECTS_MAX);
+        regraded
+    }
+
+    /// The numbers of its members were renewed.
+    pub fn refreshed(&mut self, now: Timestamp) {
+        self.entitle();
+        self.touch(now);
+    }
+
+    /// A cleared member is active again.
+    pub fn again(&mut self, slot: Option<usize>, finding: Finding, now: Timestamp) {
+        self.active += 1;
+        if let Some(slot) = slot {
+            let raised_at = finding.raised_at;
+            self.refresh(slot, finding);
+            let member = &mut self.incident.members[slot];
+            member.cleared_at = None;
+            member.raised_at = raised_at;
+            let text = format!("{} again: {}", place(member), member.summary);
+            self.tell(now, Kind::Again, SELF, text);
+        }
+        self.awake(now);
+        self.touch(now);
+    }
+
+    /// A member is over. `why` is empty where the node said so itself.
+    pub fn clear(&mut self, slot: Option<usize>, at: Timestamp, why: &str, now: Timestamp) {
+        self.active = self.active.saturating_sub(1);
+        if let Some(member) = slot.and_then(|slot| self.incident.members.get_mut(slot)) {
+            member.cleared_at = Some(at);
+            let text = match why {
+                "" => format!("{} {} is over", place(member), member.rule),
+                why => format!("{} {} is over: {why}", place(member), member.rule),
+            };
+            self.tell(now, Kind::Cleared, SELF, text);
+        }
+        if self.active == 0 && self.enter(IncidentState::Quiet) {
+            self.quiet_since = Some(now);
+            self.tell(now, Kind::Quiet, SELF, "no member is active any more".to_owned());
+        }
+        self.touch(now);
+    }
+
+    /// Resolves when it has been quiet for long enough. Says whether it has.
+    pub fn settle(&mut self, quiet_period: Duration, now: Timestamp) -> bool {
+        let rested = self.quiet_since.is_some_and(|since| now.since(since) >= quiet_period);
+        if !rested || self.active > 0 || !self.enter(IncidentState::Resolved) {
+            return false;
+        }
+        self.incident.resolved_at = Some(now);
+        let quiet = gpuwarden_proto::time::spoken(quiet_period);
+        self.tell(now, Kind::Resolved, SELF, format!("quiet for {quiet}"));
+        self.touch(now);
+        true
+    }
+
+    /// Gives all its members to another incident and ends.
+    pub fn merge_into(&mut self, into: IncidentId, reason: &str, now: Timestamp) -> Vec<Member> {
+        if self.enter(IncidentState::Resolved) {
+            self.incident.resolved_at = Some(now);
+            self.active = 0;
+            self.tell(now, Kind::Merged, SELF, format!("goes on as {into}: {reason}"));
+            self.touch(now);
+        }
+        self.incident.members.clone()
+    }
+
+    /// A remark of our own.
+    pub fn remark(&mut self, kind: Kind, text: String, now: Timestamp) {
+        self.tell(now, kind, SELF, text);
+        self.touch(now);
+    }
+
+    fn awake(&mut self, now: Timestamp) {
+        self.quiet_since = None;
+        let to = match self.incident.acknowledged_by {
+            Some(_) => IncidentState::Acknowledged,
+            None => IncidentState::Open,
+        };
+        if self.incident.state == IncidentState::Quiet && self.enter(to) {
+            self.tell(now, Kind::Reopened, SELF, "a member is active again".to_owned());
+        }
+    }
+
+    /// The one place that assigns the state. An illegal change has no effect and says so.
+    fn enter(&mut self, to: IncidentState) -> bool {
+        let may = legal(self.incident.state, to);
+        if may {
+            self.incident.state = to;
+        }
+        may
+    }
+
+    fn touch(&mut self, now: Timestamp) {
+        self.incident.version += 1;
+        self.incident.updated_at = self.incident.updated_at.max(now);
+    }
+
+    fn entitle(&mut self) {
+        let cause = &self.incident.members[0];
+        let elsewhere = self.incident.members.iter().any(|member| member.node != cause.node);
+        self.incident.title = if elsewhere {
+            format!("{} on several nodes: {}", cause.subject, cause.summary)
+        } else {
+            format!("{}: {}", place(cause), cause.summary)
+        };
+    }
+}
+
+/// A finding as a member.
+#[must_use]
+pub fn member(node: NodeId, finding: Finding, reason: String) -> Member {
+    let mut member = Member {
+        node,
+        rule: finding.rule,
+        subject: finding.subject,
+        grade: finding.grade,
+        summary: shortened(finding.summary),
+        evidence: finding.evidence,
+        suspects: finding.suspects,
+        raised_at: finding.raised_at,
+        cleared_at: None,
+        reason,
+    };
+    member.evidence.truncate(EVIDENCE_MAX);
+    member.suspects.truncate(SUSPECTS_MAX);
+    member
+}
+
+/// Where a member is, as people say it.
+#[must_use]
+pub fn place(member: &Member) -> String {
+    match member.subject {
+        gpuwarden_proto::event::Subject::Node => member.node.to_string(),
+        ref subject => format!("{} {subject}", member.node),
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > SUMMARY_MAX_BYTES {
+        text.truncate(text.floor_char_boundary(SUMMARY_MAX_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

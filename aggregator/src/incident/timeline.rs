@@ -1,0 +1,79 @@
+//! The history of an incident, with a bound: the beginning and the newest are kept.
+
+use gpuwarden_proto::incident::TimelineEntry;
+use gpuwarden_proto::time::Timestamp;
+
+use super::Case;
+
+/// The actor of what happens by itself.
+pub const SELF: &str = "gpuwarden";
+
+/// What kind of line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The first member was seen.
+    Detected,
+    /// The class was given.
+    Classified,
+    /// The severity was given or rose.
+    Severity,
+    /// A member came.
+    Joined,
+    /// Another member is the likely cause.
+    Cause,
+    /// A member was over and is active again.
+    Again,
+    /// A member is over.
+    Cleared,
+    /// No member is active.
+    Quiet,
+    /// Active again after quiet.
+    Reopened,
+    /// Somebody took it.
+    Acknowledged,
+    /// Somebody said something.
+    Note,
+    /// Over.
+    Resolved,
+    /// Members came from, or went to, another incident.
+    Merged,
+    /// Something happened to the node that bears on what is known.
+    Node,
+}
+
+impl Kind {
+    /// The word in the history.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Detected => "detected",
+            Self::Classified => "classified",
+            Self::Severity => "severity",
+            Self::Joined => "joined",
+            Self::Cause => "cause",
+            Self::Again => "again",
+            Self::Cleared => "cleared",
+            Self::Quiet => "quiet",
+            Self::Reopened => "reopened",
+            Self::Acknowledged => "acknowledged",
+            Self::Note => "note",
+            Self::Resolved => "resolved",
+            Self::Merged => "merged",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl Case {
+    /// Adds a line. When there is no room the oldest line of the newer half goes, and is counted,
+    /// so that how it began is never forgotten.
+    pub(super) fn tell(&mut self, at: Timestamp, kind: Kind, actor: &str, text: String) {
+        let timeline = &mut self.incident.timeline;
+        if timeline.len() >= self.limits.timeline {
+            timeline.remove(self.limits.timeline / 2);
+            self.incident.timeline_dropped += 1;
+        }
+        let kind = kind.as_str().to_owned();
+        timeline.push(TimelineEntry { at, kind, actor: actor.to_owned(), text });
+    }
+}

@@ -1,0 +1,50 @@
+//! Which of our services a call is for: the first part of its path.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
+use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::NamedService;
+
+use crate::ingest::Uplink;
+use crate::service::{Fleet, Incidents};
+
+/// All services of one listener.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    /// For nodes.
+    pub uplink: UplinkServiceServer<Uplink>,
+    /// For people and scripts.
+    pub incidents: IncidentServiceServer<Incidents>,
+    /// The same.
+    pub fleet: FleetServiceServer<Fleet>,
+}
+
+impl Service<http::Request<Body>> for Routes {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let called = |name: &str| request.uri().path().split('/').nth(1) == Some(name);
+        if called(<UplinkServiceServer<Uplink> as NamedService>::NAME) {
+            self.uplink.call(request)
+        } else if called(<IncidentServiceServer<Incidents> as NamedService>::NAME) {
+            self.incidents.call(request)
+        } else if called(<FleetServiceServer<Fleet> as NamedService>::NAME) {
+            self.fleet.call(request)
+        } else {
+            let status = Status::unimplemented("there is no such service here");
+            Box::pin(async { Ok(status.into_http()) })
+        }
+    }
+}

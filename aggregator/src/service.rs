@@ -1,0 +1,173 @@
+//! The edge to people and scripts: `IncidentService` and `FleetService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt, stream};
+use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
+use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::fleet_service_server::FleetService;
+use gpuwarden_proto::pb::incident_service_server::IncidentService;
+use gpuwarden_proto::vocab::IncidentId;
+use tonic::{Request, Response, Status};
+
+use crate::core::CommandError;
+use crate::incident::{Command, Refusal};
+use crate::query::{AskError, Desk};
+use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
+
+/// An answer stays below this, since clients read 4 MiB by default.
+const ANSWER_MAX_BYTES: usize = 3 * 1024 * 1024;
+
+/// `IncidentService`.
+#[derive(Debug)]
+pub struct Incidents(pub Desk);
+
+/// `FleetService`.
+#[derive(Debug)]
+pub struct Fleet(pub Desk);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl IncidentService for Incidents {
+    async fn list_incidents(
+        &self,
+        request: Request<pb::ListIncidentsRequest>,
+    ) -> Answer<pb::ListIncidentsResponse> {
+        let pb::ListIncidentsRequest { include_resolved, limit } = request.into_inner();
+        let page = self.0.incidents(include_resolved, limit as usize).await.map_err(status)?;
+        let all = page.incidents.len();
+        let incidents = fitting(page.incidents.iter().map(|incident| wire(incident)));
+        let truncated = page.truncated || incidents.len() < all;
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated }))
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<pb::GetIncidentRequest>,
+    ) -> Answer<pb::GetIncidentResponse> {
+        let id = IncidentId(request.into_inner().id);
+        let incident = self.0.incident(id).await.map_err(status)?;
+        Ok(Response::new(pb::GetIncidentResponse { incident: Some(wire(&incident)) }))
+    }
+
+    type WatchIncidentsStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchIncidentsResponse, Status>> + Send>>;
+
+    async fn watch_incidents(
+        &self,
+        _request: Request<pb::WatchIncidentsRequest>,
+    ) -> Answer<Self::WatchIncidentsStream> {
+        let Watch { snapshot, updates, ended } = self.0.watch().await.map_err(status)?;
+        let known = stream::iter(snapshot).map(|incident| told((WatchChange::Snapshot, incident)));
+        let news = stream::unfold(Some((updates, ended)), async |state| {
+            let (mut updates, ended) = state?;
+            match updates.recv().await {
+                Some(update) => Some((told(update), Some((updates, ended)))),
+                None => Some((Err(end(ended.await.ok())), None)),
+            }
+        });
+        Ok(Response::new(Box::pin(known.chain(news))))
+    }
+
+    async fn acknowledge_incident(
+        &self,
+        request: Request<pb::AcknowledgeIncidentRequest>,
+    ) -> Answer<pb::AcknowledgeIncidentResponse> {
+        let pb::AcknowledgeIncidentRequest { id, by } = request.into_inner();
+        let incident = self.command(id, Command::Acknowledge { by }).await?;
+        Ok(Response::new(pb::AcknowledgeIncidentResponse { incident }))
+    }
+
+    async fn note_incident(
+        &self,
+        request: Request<pb::NoteIncidentRequest>,
+    ) -> Answer<pb::NoteIncidentResponse> {
+        let pb::NoteIncidentRequest { id, by, text } = request.into_inner();
+        let incident = self.command(id, Command::Note { by, text }).await?;
+        Ok(Response::new(pb::NoteIncidentResponse { incident }))
+    }
+
+    async fn resolve_incident(
+        &self,
+        request: Request<pb::ResolveIncidentRequest>,
+    ) -> Answer<pb::ResolveIncidentResponse> {
+        let pb::ResolveIncidentRequest { id, by, reason, force } = request.into_inner();
+        let incident = self.command(id, Command::Resolve { by, reason, force }).await?;
+        Ok(Response::new(pb::ResolveIncidentResponse { incident }))
+    }
+}
+
+impl Incidents {
+    async fn command(&self, id: u64, command: Command) -> Result<Option<pb::Incident>, Status> {
+        let incident = self.0.command(IncidentId(id), command).await.map_err(status)?;
+        Ok(Some(wire(&incident)))
+    }
+}
+
+#[tonic::async_trait]
+impl FleetService for Fleet {
+    async fn list_nodes(
+        &self,
+        _request: Request<pb::ListNodesRequest>,
+    ) -> Answer<pb::ListNodesResponse> {
+        let nodes = self.0.nodes().await.map_err(status)?;
+        let nodes = nodes.into_iter().map(Into::into).collect();
+        Ok(Response::new(pb::ListNodesResponse { nodes }))
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<pb::ListChangesRequest>,
+    ) -> Answer<pb::ListChangesResponse> {
+        let limit = request.into_inner().limit as usize;
+        let changes = self.0.changes(limit).await.map_err(status)?;
+        let changes = fitting(changes.into_iter().map(Into::into));
+        Ok(Response::new(pb::ListChangesResponse { changes }))
+    }
+}
+
+fn wire(incident: &Arc<Incident>) -> pb::Incident {
+    Incident::clone(incident).into()
+}
+
+fn told((change, incident): Update) -> Result<pb::WatchIncidentsResponse, Status> {
+    Ok(WatchUpdate { change, incident: Incident::clone(&incident) }.into())
+}
+
+/// As many as fit into one answer.
+fn fitting<T: prost::Message>(messages: impl Iterator<Item = T>) -> Vec<T> {
+    let mut left = ANSWER_MAX_BYTES;
+    messages
+        .map_while(|message| {
+            left = left.checked_sub(message.encoded_len() + 8)?;
+            Some(message)
+        })
+        .collect()
+}
+
+fn end(why: Option<Ended>) -> Status {
+    match why {
+        Some(Ended::Behind) => Status::resource_exhausted(format!(
+            "this watch fell {BEHIND_MAX} changes behind and was dropped; watch again"
+        )),
+        Some(Ended::Crowded) => {
+            Status::resource_exhausted(format!("{WATCHERS_MAX} watch already; try again later"))
+        }
+        None => Status::unavailable("the aggregator stops; watch again"),
+    }
+}
+
+fn status(error: AskError) -> Status {
+    let text = error.to_string();
+    match error {
+        AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
+        AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
+        AskError::Command(CommandError::Refused(refusal)) => match refusal {
+            Refusal::Unknown(_) => Status::not_found(text),
+            Refusal::Over { .. } | Refusal::StillActive { .. } => Status::failed_precondition(text),
+            Refusal::Missing(_) | Refusal::TooLong { .. } => Status::invalid_argument(text),
+        },
+    }
+}

@@ -1,0 +1,125 @@
+//! How the aggregator itself is doing: its own numbers, for Prometheus and for tests.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Why an event was refused for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Reject {
+    /// It cannot be decoded, or says what this version does not know.
+    Undecodable,
+    /// It tells of the far past.
+    TooOld,
+    /// It tells of the future.
+    Future,
+    /// Its number does not ascend.
+    OutOfOrder,
+}
+
+/// The label of refused events.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// Why.
+    pub reason: Reject,
+}
+
+/// All the numbers.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Events taken up.
+    pub events: Counter,
+    /// Batches taken up.
+    pub batches: Counter,
+    /// Events that had been taken up before.
+    pub duplicates: Counter,
+    /// Events refused, by reason.
+    pub rejected: Family<Reason, Counter>,
+    /// Events that agents gave up, by their own count.
+    pub gaps: Counter,
+    /// Parts of snapshots, or whole messages, that say what this version does not know.
+    pub unreadable: Counter,
+    /// Findings given up because a limit was reached.
+    pub dropped: Gauge,
+    /// Streams ended because they did not keep up.
+    pub streams_behind: Counter,
+    /// Agents whose outbox was set back.
+    pub outbox_set_back: Counter,
+    /// Transactions committed.
+    pub commits: Counter,
+    /// How long they took.
+    pub commit_seconds: CommitSeconds,
+    /// Commits that failed.
+    pub store_errors: Counter,
+    /// 1 while the store takes what it is given.
+    pub store_healthy: Gauge,
+    /// Events taken up and not yet committed.
+    pub pending_events: Gauge,
+    /// Incidents that are not over.
+    pub incidents_open: Gauge,
+    /// Nodes with a stream.
+    pub nodes_connected: Gauge,
+    /// Nodes that do not answer.
+    pub nodes_lost: Gauge,
+}
+
+/// A histogram with bounds from half a millisecond to a second.
+#[derive(Debug, Clone)]
+pub struct CommitSeconds(Histogram);
+
+impl Default for CommitSeconds {
+    fn default() -> Self {
+        let bounds = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+        Self(Histogram::new(bounds))
+    }
+}
+
+impl CommitSeconds {
+    /// One more.
+    pub fn observe(&self, took: Duration) {
+        self.0.observe(took.as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// One more event refused.
+    pub fn reject(&self, reason: Reject) {
+        self.rejected.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// The page that Prometheus reads.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: writing to a string does not fail.
+    pub fn page(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("gpuwarden_aggregator");
+        let r = &mut registry;
+        r.register("events", "Events taken up", self.events.clone());
+        r.register("batches", "Batches taken up", self.batches.clone());
+        r.register("duplicates", "Events taken up before", self.duplicates.clone());
+        r.register("rejected", "Events refused", self.rejected.clone());
+        r.register("gaps", "Events given up by agents", self.gaps.clone());
+        r.register("unreadable", "Messages or parts not understood", self.unreadable.clone());
+        r.register("findings_dropped", "Findings over a limit", self.dropped.clone());
+        r.register("streams_behind", "Streams ended as too slow", self.streams_behind.clone());
+        r.register("outbox_set_back", "Outboxes set back", self.outbox_set_back.clone());
+        r.register("commits", "Transactions committed", self.commits.clone());
+        let commit = self.commit_seconds.0.clone();
+        r.register_with_unit("commit", "Duration of a commit", Unit::Seconds, commit);
+        r.register("store_errors", "Commits that failed", self.store_errors.clone());
+        r.register("store_healthy", "1 while the store works", self.store_healthy.clone());
+        r.register("pending_events", "Events not yet committed", self.pending_events.clone());
+        r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
+        r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
+        r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
+        let mut page = String::new();
+        text::encode(&mut page, &registry)?;
+        Ok(page)
+    }
+}

@@ -1,0 +1,253 @@
+//! What is on disk. The only part that knows SQL.
+//!
+//! One [`Store`] writes, owned by the thread that commits; any number of [`History`]s read. Both
+//! implementations pass one conformance suite.
+
+mod memory;
+mod sqlite;
+#[cfg(test)]
+mod suite;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::uplink::Entry;
+use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
+pub use memory::{Fault, MemoryStore};
+pub use sqlite::{SqliteStore, sqlite_version};
+use thiserror::Error;
+
+/// Changes that are loaded at the start.
+pub const CHANGES_LOADED: usize = 1000;
+
+/// Events of one node as they came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// From whom.
+    pub node: NodeId,
+    /// From which outbox.
+    pub epoch: Epoch,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Earliest and latest time that its events tell of.
+    pub observed: (Timestamp, Timestamp),
+    /// In ascending order, never empty.
+    pub entries: Vec<Entry>,
+}
+
+/// What is kept of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeRow {
+    /// Who.
+    pub id: NodeId,
+    /// Where it stood.
+    pub state: NodeState,
+    /// When it was last heard of.
+    pub last_seen_at: Timestamp,
+    /// Its agent's version.
+    pub agent_version: String,
+    /// What it last said of itself.
+    pub snapshot: Option<Arc<Snapshot>>,
+}
+
+/// All that is made durable at once, or not at all.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// Events.
+    pub batches: Vec<Batch>,
+    /// Up to where each node's events have been taken up; never goes back.
+    pub marks: Vec<(NodeId, Epoch, Seq)>,
+    /// Incidents as they now are.
+    pub incidents: Vec<Arc<Incident>>,
+    /// Nodes as they now are.
+    pub nodes: Vec<NodeRow>,
+    /// Changes that were observed.
+    pub changes: Vec<ObservedChange>,
+    /// The number that the next incident gets.
+    pub next_incident: u64,
+}
+
+impl Transaction {
+    /// It would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { batches, marks, incidents, nodes, changes, next_incident: _ } = self;
+        batches.is_empty()
+            && marks.is_empty()
+            && incidents.is_empty()
+            && nodes.is_empty()
+            && changes.is_empty()
+    }
+}
+
+/// What is needed to serve again.
+#[derive(Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// Incidents that are not over, and those resolved lately although members were active.
+    pub incidents: Vec<Incident>,
+    /// The nodes.
+    pub nodes: Vec<NodeRow>,
+    /// Their watermarks.
+    pub marks: Vec<(NodeId, Epoch, Seq)>,
+    /// The newest changes, oldest first.
+    pub changes: Vec<ObservedChange>,
+    /// The number that the next incident gets.
+    pub next_incident: u64,
+    /// Records that this version cannot read; they stay where they are.
+    pub unreadable: u64,
+}
+
+/// What is to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Batches that came before this instant.
+    pub batches_before: Timestamp,
+    /// Incidents resolved, and changes observed, before this instant.
+    pub incidents_before: Timestamp,
+    /// Oldest batches are forgotten while the store is larger, in bytes.
+    pub bytes_max: u64,
+    /// At most so many rows of a kind at one time, so that nobody waits long.
+    pub rows_max: usize,
+}
+
+/// The side that writes.
+pub trait Store: Send {
+    /// Makes it durable, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of it is on disk then, and it can be tried again when the error says so.
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), StoreError>;
+
+    /// All that is needed to serve again.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn load(&mut self) -> Result<Loaded, StoreError>;
+
+    /// Forgets what is old, and says how many rows that were.
+    ///
+    /// # Errors
+    ///
+    /// As for a commit.
+    fn prune(&mut self, retention: &Retention) -> Result<usize, StoreError>;
+
+    /// A way to read beside the writer.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened.
+    fn history(&self) -> Result<Box<dyn History>, StoreError>;
+}
+
+/// The side that reads what is over.
+pub trait History: Send {
+    /// One incident.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn incident(&self, id: IncidentId) -> Result<Option<Incident>, StoreError>;
+
+    /// Resolved incidents, newest first, with a number below `before`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn resolved(
+        &self,
+        before: Option<IncidentId>,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError>;
+
+    /// Batches of a node, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn batches(&self, node: &NodeId, limit: usize) -> Result<Vec<Batch>, StoreError>;
+}
+
+/// What went wrong with a store.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{operation} {}: {fault}; {}", path.display(), fault.remedy())]
+pub struct StoreError {
+    /// What was tried, e.g. `cannot commit to`.
+    pub operation: &'static str,
+    /// On which file.
+    pub path: PathBuf,
+    /// What went wrong.
+    pub fault: StoreFault,
+}
+
+/// The kinds of what goes wrong with a store.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreFault {
+    /// No room.
+    #[error("the disk is full")]
+    DiskFull,
+    /// It cannot be written.
+    #[error("it is read-only")]
+    ReadOnly,
+    /// The disk or its driver fails.
+    #[error("the disk fails ({0})")]
+    Io(String),
+    /// Another process has it.
+    #[error("another process uses it")]
+    Busy,
+    /// It is no store, or a damaged one.
+    #[error("it is damaged or no database ({0})")]
+    Damaged(String),
+    /// It was written by a newer version.
+    #[error("it has schema version {found}, this version knows up to {known}")]
+    Newer {
+        /// Of the file.
+        found: i64,
+        /// Of this program.
+        known: i64,
+    },
+    /// The library is one that can lose what was committed.
+    #[error("SQLite {0} can lose commits")]
+    UnsafeLibrary(String),
+    /// What we asked for makes no sense: a mistake of ours.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StoreFault {
+    /// What a person can do.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::DiskFull => "free some space; it goes on by itself",
+            Self::ReadOnly => "make the file and its folder writable; it goes on by itself",
+            Self::Io(_) => "look at the kernel log of this machine for the disk",
+            Self::Busy => "stop the other process",
+            Self::Damaged(_) => "move the file away and restore a backup",
+            Self::Newer { .. } => "use the newer version",
+            Self::UnsafeLibrary(_) => "build with SQLite 3.51.3 or newer",
+            Self::Refused(_) => "please report it",
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the same may succeed later without anything else being done here.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        match self.fault {
+            StoreFault::DiskFull | StoreFault::ReadOnly | StoreFault::Io(_) | StoreFault::Busy => {
+                true
+            }
+            StoreFault::Damaged(_)
+            | StoreFault::Newer { .. }
+            | StoreFault::UnsafeLibrary(_)
+            | StoreFault::Refused(_) => false,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A store that forgets everything when it ends: for tests, and for trying things out. Its faults can
+//! be switched on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
+
+use super::{
+    Batch, CHANGES_LOADED, History, Loaded, NodeRow, Retention, Store, StoreError, StoreFault,
+    Transaction,
+};
+
+/// Clones share what they hold, as connections to one file do.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    // A lock, since readers live on other threads than the writer.
+    tables: Arc<Mutex<Tables>>,
+    fault: Fault,
+}
+
+/// A fault that can be switched on and off while the store is in use.
+#[derive(Debug, Clone, Default)]
+pub struct Fault(Arc<Mutex<Option<StoreFault>>>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    batches: Vec<Batch>,
+    marks: BTreeMap<(NodeId, Epoch), Seq>,
+    incidents: BTreeMap<IncidentId, Arc<Incident>>,
+    nodes: BTreeMap<NodeId, NodeRow>,
+    changes: Vec<ObservedChange>,
+    next_incident: u64,
+}
+
+impl Fault {
+    /// From now on every commit fails so, or succeeds again.
+    pub fn set(&self, fault: Option<StoreFault>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(fault) => Err(StoreError {
+                operation: "cannot commit to",
+                path: PathBuf::from("memory"),
+                fault: fault.clone(),
+            }),
+        }
+    }
+}
+
+impl MemoryStore {
+    /// The switch of its fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        self.fault.clone()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
+        self.fault.check()?;
+        let mut tables = self.tables();
+        tables.batches.extend(transaction.batches.iter().cloned());
+        for (node, epoch, seq) in &transaction.marks {
+            let mark = tables.marks.entry((node.clone(), *epoch)).or_default();
+            *mark = (*mark).max(*seq);
+        }
+        for incident in &transaction.incidents {
+            tables.incidents.insert(incident.id, Arc::clone(incident));
+            tables.next_incident = tables.next_incident.max(transaction.next_incident);
+        }
+        for node in &transaction.nodes {
+            let before = tables.nodes.get(&node.id).and_then(|known| known.snapshot.clone());
+            let mut node = node.clone();
+            node.snapshot = node.snapshot.or(before);
+            tables.nodes.insert(node.id.clone(), node);
+        }
+        tables.changes.extend(transaction.changes.iter().cloned());
+        Ok(())
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        let tables = self.tables();
+        let active = |incident: &Incident| incident.members.iter().any(|m| m.cleared_at.is_none());
+        let wanted = |incident: &&Arc<Incident>| incident.resolved_at.is_none() || active(incident);
+        let skip = tables.changes.len().saturating_sub(CHANGES_LOADED);
+        Ok(Loaded {
+            incidents: tables.incidents.values().filter(wanted).map(|i| (**i).clone()).collect(),
+            nodes: tables.nodes.values().cloned().collect(),
+            marks: tables.marks.iter().map(|((n, epoch), seq)| (n.clone(), *epoch, *seq)).collect(),
+            changes: tables.changes[skip..].to_vec(),
+            next_incident: tables.next_incident.max(1),
+            unreadable: 0,
+        })
+    }
+
+    fn prune(&mut self, retention: &Retention) -> Result<usize, StoreError> {
+        self.fault.check()?;
+        let mut tables = self.tables();
+        let rows =
+            |tables: &Tables| tables.batches.len() + tables.incidents.len() + tables.changes.len();
+        let before = rows(&tables);
+        let mut left = retention.rows_max;
+        tables.batches.retain(|batch| {
+            let old = batch.received_at < retention.batches_before && left > 0;
+            left -= usize::from(old);
+            !old
+        });
+        let instant = retention.incidents_before;
+        tables.incidents.retain(|_, each| each.resolved_at.is_none_or(|at| at >= instant));
+        tables.changes.retain(|change| change.observed_at >= instant);
+        Ok(before - rows(&tables))
+    }
+
+    fn history(&self) -> Result<Box<dyn History>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl History for MemoryStore {
+    fn incident(&self, id: IncidentId) -> Result<Option<Incident>, StoreError> {
+        Ok(self.tables().incidents.get(&id).map(|incident| (**incident).clone()))
+    }
+
+    fn resolved(
+        &self,
+        before: Option<IncidentId>,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let tables = self.tables();
+        let newest_first = tables.incidents.values().rev();
+        let wanted = newest_first.filter(|incident| {
+            incident.resolved_at.is_some() && before.is_none_or(|before| incident.id < before)
+        });
+        Ok(wanted.take(limit).map(|incident| (**incident).clone()).collect())
+    }
+
+    fn batches(&self, node: &NodeId, limit: usize) -> Result<Vec<Batch>, StoreError> {
+        let tables = self.tables();
+        let of_node = tables.batches.iter().filter(|batch| batch.node == *node);
+        Ok(of_node.take(limit).cloned().collect())
+    }
+}

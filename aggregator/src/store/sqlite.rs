@@ -1,0 +1,310 @@
+//! A store in one SQLite file: WAL, `synchronous=FULL`, one writer, readers with connections of
+//! their own.
+
+mod load;
+
+use std::ffi::c_int;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gpuwarden_proto::convert::{encode_change, encode_entries, encode_incident, encode_snapshot};
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+
+use super::{
+    Batch, History, Loaded, NodeRow, Retention, Store, StoreError, StoreFault, Transaction,
+};
+
+const SCHEMA: &str = include_str!("schema.sql");
+/// What `user_version` says of a file with the present schema.
+const SCHEMA_VERSION: i64 = 1;
+/// The first SQLite without the race that loses commits when a WAL is begun anew.
+const SAFE_VERSION: c_int = 3_051_003;
+
+/// The writer of a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    path: PathBuf,
+    /// Held for as long as we live: two aggregators on one file would both give out numbers.
+    _lock: File,
+}
+
+/// The version of SQLite that is built in.
+#[must_use]
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
+impl SqliteStore {
+    /// Opens the store in a folder, and makes both where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written, another process uses it, or the file is not ours.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("aggregator.db");
+        let failed = |operation, fault| StoreError { operation, path: path.clone(), fault };
+        if rusqlite::version_number() < SAFE_VERSION {
+            let fault = StoreFault::UnsafeLibrary(rusqlite::version().to_owned());
+            return Err(failed("will not open", fault));
+        }
+        std::fs::create_dir_all(folder)
+            .map_err(|error| failed("cannot make the folder of", io(&error)))?;
+        let lock = File::create(folder.join("aggregator.lock"))
+            .map_err(|error| failed("cannot lock", io(&error)))?;
+        if lock.try_lock().is_err() {
+            return Err(failed("cannot lock", StoreFault::Busy));
+        }
+        let connection = Connection::open(&path).map_err(fault("cannot open", &path))?;
+        let mut store = Self { connection, path: path.clone(), _lock: lock };
+        store.prepare().map_err(fault("cannot prepare", &path))?;
+        store.migrate()?;
+        Ok(store)
+    }
+
+    fn prepare(&self) -> rusqlite::Result<()> {
+        let db = &self.connection;
+        db.busy_timeout(Duration::from_secs(5))?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        db.pragma_update(None, "cache_size", -16 * 1024)?;
+        db.pragma_update(None, "mmap_size", 0)?;
+        db.set_prepared_statement_cache_capacity(32);
+        Ok(())
+    }
+
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        let failed = fault("cannot prepare the schema of", &self.path);
+        let version =
+            |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get(0));
+        let found: i64 = version(&self.connection).map_err(&failed)?;
+        if found > SCHEMA_VERSION {
+            let fault = StoreFault::Newer { found, known: SCHEMA_VERSION };
+            return Err(StoreError { operation: "will not open", path: self.path.clone(), fault });
+        }
+        if found == 0 {
+            let create = || -> rusqlite::Result<()> {
+                let tx =
+                    self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                tx.execute_batch(SCHEMA)?;
+                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                tx.commit()
+            };
+            let mut create = create;
+            create().map_err(&failed)?;
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> rusqlite::Result<u64> {
+        let db = &self.connection;
+        let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let pages = number("page_count")? - number("freelist_count")?;
+        Ok(unsigned(pages * number("page_size")?))
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
+        let failed = fault("cannot commit to", &self.path);
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
+        write(&tx, transaction).map_err(&failed)?;
+        tx.commit().map_err(&failed)
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        load::load(&self.connection).map_err(fault("cannot read", &self.path))
+    }
+
+    fn prune(&mut self, retention: &Retention) -> Result<usize, StoreError> {
+        let failed = fault("cannot delete old rows of", &self.path);
+        let rows = signed(retention.rows_max as u64);
+        let size = self.size().map_err(&failed)?;
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
+        let before =
+            if size > retention.bytes_max { i64::MAX } else { ns(retention.batches_before) };
+        let delete =
+            |sql: &str, before: i64| tx.prepare_cached(sql)?.execute(params![before, rows]);
+        let deleted = (|| -> rusqlite::Result<usize> {
+            Ok(delete(DELETE_BATCHES, before)?
+                + delete(DELETE_INCIDENTS, ns(retention.incidents_before))?
+                + delete(DELETE_CHANGES, ns(retention.incidents_before))?)
+        })()
+        .map_err(&failed)?;
+        tx.commit().map_err(&failed)?;
+        Ok(deleted)
+    }
+
+    fn history(&self) -> Result<Box<dyn History>, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)
+            .map_err(fault("cannot open for reading", &self.path))?;
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .map_err(fault("cannot open for reading", &self.path))?;
+        Ok(Box::new(SqliteHistory { connection, path: self.path.clone() }))
+    }
+}
+
+/// A reader of a file.
+#[derive(Debug)]
+struct SqliteHistory {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl History for SqliteHistory {
+    fn incident(&self, id: IncidentId) -> Result<Option<Incident>, StoreError> {
+        load::incident(&self.connection, id).map_err(fault("cannot read", &self.path))
+    }
+
+    fn resolved(
+        &self,
+        before: Option<IncidentId>,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError> {
+        load::resolved(&self.connection, before, limit).map_err(fault("cannot read", &self.path))
+    }
+
+    fn batches(&self, node: &NodeId, limit: usize) -> Result<Vec<Batch>, StoreError> {
+        load::batches(&self.connection, node, limit).map_err(fault("cannot read", &self.path))
+    }
+}
+
+const INSERT_BATCH: &str = "INSERT INTO batch (node, epoch, first_seq, last_seq, events, \
+    received_ns, first_observed_ns, last_observed_ns, payload) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
+const UPSERT_MARK: &str = "INSERT INTO mark (node, epoch, seq) VALUES (?1,?2,?3) \
+    ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)";
+const UPSERT_INCIDENT: &str = "INSERT INTO incident (id, type, severity, state, opened_ns, \
+    updated_ns, resolved_ns, active, payload) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9) \
+    ON CONFLICT (id) DO UPDATE SET type = excluded.type, severity = excluded.severity, \
+    state = excluded.state, opened_ns = excluded.opened_ns, updated_ns = excluded.updated_ns, \
+    resolved_ns = excluded.resolved_ns, active = excluded.active, payload = excluded.payload";
+const UPSERT_NODE: &str = "INSERT INTO node (id, state, last_seen_ns, agent_version, snapshot) \
+    VALUES (?1,?2,?3,?4,?5) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+    last_seen_ns = excluded.last_seen_ns, agent_version = excluded.agent_version, \
+    snapshot = coalesce(excluded.snapshot, snapshot)";
+const INSERT_CHANGE: &str = "INSERT INTO change (observed_ns, payload) VALUES (?1,?2)";
+const UPSERT_COUNTER: &str = "INSERT INTO counter (name, value) VALUES ('next_incident', ?1) \
+    ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
+const DELETE_BATCHES: &str = "DELETE FROM batch WHERE id IN \
+    (SELECT id FROM batch ORDER BY id LIMIT ?2) AND received_ns < ?1";
+const DELETE_INCIDENTS: &str = "DELETE FROM incident WHERE id IN (SELECT id FROM incident \
+    WHERE resolved_ns IS NOT NULL AND resolved_ns < ?1 ORDER BY resolved_ns LIMIT ?2)";
+const DELETE_CHANGES: &str = "DELETE FROM change WHERE id IN \
+    (SELECT id FROM change ORDER BY id LIMIT ?2) AND observed_ns < ?1";
+
+fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite::Result<()> {
+    transaction.batches.iter().try_for_each(|batch| write_batch(tx, batch))?;
+    for (node, epoch, seq) in &transaction.marks {
+        let row = params![node.as_str(), epoch.0.cast_signed(), signed(seq.0)];
+        tx.prepare_cached(UPSERT_MARK)?.execute(row)?;
+    }
+    transaction.incidents.iter().try_for_each(|incident| write_incident(tx, incident))?;
+    transaction.nodes.iter().try_for_each(|node| write_node(tx, node))?;
+    for change in &transaction.changes {
+        let row = params![ns(change.observed_at), encode_change(change)];
+        tx.prepare_cached(INSERT_CHANGE)?.execute(row)?;
+    }
+    if !transaction.incidents.is_empty() {
+        tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;
+    }
+    Ok(())
+}
+
+fn write_batch(tx: &rusqlite::Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let seq = |at: Option<&gpuwarden_proto::uplink::Entry>| at.map_or(Seq(0), |entry| entry.seq).0;
+    tx.prepare_cached(INSERT_BATCH)?.execute(params![
+        batch.node.as_str(),
+        batch.epoch.0.cast_signed(),
+        signed(seq(batch.entries.first())),
+        signed(seq(batch.entries.last())),
+        signed(batch.entries.len() as u64),
+        ns(batch.received_at),
+        ns(batch.observed.0),
+        ns(batch.observed.1),
+        encode_entries(&batch.entries),
+    ])?;
+    Ok(())
+}
+
+fn write_incident(tx: &rusqlite::Transaction<'_>, incident: &Incident) -> rusqlite::Result<()> {
+    let active = incident.members.iter().filter(|member| member.cleared_at.is_none()).count();
+    tx.prepare_cached(UPSERT_INCIDENT)?.execute(params![
+        signed(incident.id.0),
+        incident.kind.as_str(),
+        incident.severity.as_str(),
+        incident.state.as_str(),
+        ns(incident.opened_at),
+        ns(incident.updated_at),
+        incident.resolved_at.map(ns),
+        signed(active as u64),
+        encode_incident(incident),
+    ])?;
+    Ok(())
+}
+
+fn write_node(tx: &rusqlite::Transaction<'_>, node: &NodeRow) -> rusqlite::Result<()> {
+    tx.prepare_cached(UPSERT_NODE)?.execute(params![
+        node.id.as_str(),
+        node.state.as_str(),
+        ns(node.last_seen_at),
+        node.agent_version,
+        node.snapshot.as_deref().map(encode_snapshot),
+    ])?;
+    Ok(())
+}
+
+fn ns(at: Timestamp) -> i64 {
+    signed(at.unix_ns())
+}
+
+/// SQLite's integers are signed; what is beyond them is as good as endless.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn io(error: &std::io::Error) -> StoreFault {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => StoreFault::DiskFull,
+        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
+            StoreFault::ReadOnly
+        }
+        _ => StoreFault::Io(error.to_string()),
+    }
+}
+
+fn fault(operation: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    move |error| StoreError { operation, path: path.clone(), fault: kind(&error) }
+}
+
+fn kind(error: &rusqlite::Error) -> StoreFault {
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreFault::DiskFull,
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreFault::ReadOnly
+        }
+        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => StoreFault::Io(text),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreFault::Busy,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreFault::Damaged(text),
+        Some(_) | None => StoreFault::Refused(text),
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading a file.
+
+use std::sync::Arc;
+
+use gpuwarden_proto::convert::{
+    Refused, decode_change, decode_entries, decode_incident, decode_snapshot,
+};
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
+use rusqlite::{Connection, Params, Row};
+
+use super::{signed, unsigned};
+use crate::store::{Batch, CHANGES_LOADED, Loaded, NodeRow};
+
+const SELECT_INCIDENT: &str = "SELECT payload FROM incident WHERE id = ?1";
+const SELECT_OPEN: &str = "SELECT payload FROM incident WHERE resolved_ns IS NULL ORDER BY id";
+const SELECT_FORCED: &str = "SELECT payload FROM incident \
+    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC LIMIT 1000";
+const SELECT_RESOLVED: &str = "SELECT payload FROM incident \
+    WHERE resolved_ns IS NOT NULL AND id < ?1 ORDER BY id DESC LIMIT ?2";
+const SELECT_NODES: &str = "SELECT id, state, last_seen_ns, agent_version, snapshot FROM node";
+const SELECT_MARKS: &str = "SELECT node, epoch, seq FROM mark ORDER BY node, seq";
+const SELECT_CHANGES: &str = "SELECT payload FROM change ORDER BY id DESC LIMIT ?1";
+const SELECT_NEXT: &str = "SELECT max(coalesce((SELECT value FROM counter \
+    WHERE name = 'next_incident'), 1), coalesce((SELECT max(id) + 1 FROM incident), 1))";
+const SELECT_BATCHES: &str = "SELECT epoch, received_ns, first_observed_ns, last_observed_ns, \
+    payload FROM batch WHERE node = ?1 ORDER BY id LIMIT ?2";
+
+pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
+    let mut loaded = Loaded::default();
+    let unreadable = &mut loaded.unreadable;
+    loaded.incidents = records(db, SELECT_OPEN, [], decode_incident, unreadable)?;
+    loaded.incidents.extend(records(db, SELECT_FORCED, [], decode_incident, unreadable)?);
+    let newest = [signed(CHANGES_LOADED as u64)];
+    loaded.changes = records(db, SELECT_CHANGES, newest, decode_change, unreadable)?;
+    loaded.changes.reverse();
+    loaded.nodes = readable(db, SELECT_NODES, [], node, unreadable)?;
+    loaded.marks = readable(db, SELECT_MARKS, [], mark, unreadable)?;
+    loaded.next_incident = unsigned(db.query_row(SELECT_NEXT, [], |row| row.get::<_, i64>(0))?);
+    Ok(loaded)
+}
+
+pub(super) fn incident(db: &Connection, id: IncidentId) -> rusqlite::Result<Option<Incident>> {
+    let found = records(db, SELECT_INCIDENT, [signed(id.0)], decode_incident, &mut 0)?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) fn resolved(
+    db: &Connection,
+    before: Option<IncidentId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Incident>> {
+    let before = before.map_or(i64::MAX, |id| signed(id.0));
+    records(db, SELECT_RESOLVED, [before, signed(limit as u64)], decode_incident, &mut 0)
+}
+
+pub(super) fn batches(
+    db: &Connection,
+    node: &NodeId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Batch>> {
+    let read = |row: &Row<'_>| -> rusqlite::Result<Option<Batch>> {
+        let Ok(entries) = decode_entries(row.get_ref(4)?.as_blob()?) else { return Ok(None) };
+        Ok(Some(Batch {
+            node: node.clone(),
+            epoch: Epoch(row.get::<_, i64>(0)?.cast_unsigned()),
+            received_at: at(row, 1)?,
+            observed: (at(row, 2)?, at(row, 3)?),
+            entries,
+        }))
+    };
+    let params = rusqlite::params![node.as_str(), signed(limit as u64)];
+    readable(db, SELECT_BATCHES, params, read, &mut 0)
+}
+
+/// Rows of one payload each. What cannot be decoded is counted and left where it is.
+fn records<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    decode: fn(&[u8]) -> Result<T, Refused>,
+    unreadable: &mut u64,
+) -> rusqlite::Result<Vec<T>> {
+    let read = |row: &Row<'_>| Ok(decode(row.get_ref(0)?.as_blob()?).ok());
+    readable(db, sql, params, read, unreadable)
+}
+
+fn readable<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<Option<T>>,
+    unreadable: &mut u64,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for row in statement.query_map(params, read)? {
+        match row? {
+            Some(record) => found.push(record),
+            None => *unreadable += 1,
+        }
+    }
+    Ok(found)
+}
+
+fn node(row: &Row<'_>) -> rusqlite::Result<Option<NodeRow>> {
+    let id = NodeId::new(&row.get::<_, String>(0)?);
+    let state = row.get::<_, String>(1)?.parse::<NodeState>();
+    let (Ok(id), Ok(state)) = (id, state) else { return Ok(None) };
+    let snapshot = row.get_ref(4)?.as_blob_or_null()?.and_then(|bytes| decode_snapshot(bytes).ok());
+    Ok(Some(NodeRow {
+        id,
+        state,
+        last_seen_at: at(row, 2)?,
+        agent_version: row.get(3)?,
+        snapshot: snapshot.map(Arc::new),
+    }))
+}
+
+fn mark(row: &Row<'_>) -> rusqlite::Result<Option<(NodeId, Epoch, Seq)>> {
+    let Ok(node) = NodeId::new(&row.get::<_, String>(0)?) else { return Ok(None) };
+    let epoch = Epoch(row.get::<_, i64>(1)?.cast_unsigned());
+    Ok(Some((node, epoch, Seq(unsigned(row.get(2)?)))))
+}
+
+fn at(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Ok(Timestamp::from_unix_ns(unsigned(row.get(column)?)))
+}
