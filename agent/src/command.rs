@@ -11,9 +11,9 @@ use gpuwarden_proto::vocab::NodeId;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::{doctor, probe};
 use crate::run::{self, Driver};
 use crate::status::fetch::{Form, fetch};
+use crate::{doctor, probe};
 
 /// Where the config is looked for when nobody says.
 const CONFIG: &str = "/etc/gpuwarden/agent.toml";
@@ -210,8 +210,8 @@ fn examine(args: &DoctorArgs) -> Result<ExitCode> {
     let around = doctor::Surroundings::of(exe);
     let checks = runtime()?.block_on(doctor::examine(&config, &around));
     match args.output {
-        Output::Table => print!("{}", doctor::render::render(&checks)),
-        Output::Json => println!("{}", doctor::render::render_json(&checks)?),
+        Output::Table => print!("{}", doctor::render(&checks)),
+        Output::Json => println!("{}", doctor::render_json(&checks)?),
     }
     Ok(if doctor::is_well(&checks) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
