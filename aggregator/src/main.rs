@@ -11,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(name = "gpuwarden-aggregator", version)]
 struct Arguments {
+    /// The settings.
+    #[arg(long, global = true, default_value = "/etc/gpuwarden/aggregator.toml")]
+    config: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -18,25 +21,16 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until told to stop.
-    Run(File),
+    Run,
     /// Say all that is wrong with a settings file; exit 2 if anything is.
-    CheckConfig(File),
-}
-
-#[derive(Debug, clap::Args)]
-struct File {
-    /// The settings.
-    #[arg(long, default_value = "/etc/gpuwarden/aggregator.toml")]
-    config: PathBuf,
+    CheckConfig,
 }
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command;
-    let (Command::Run(File { config: path }) | Command::CheckConfig(File { config: path })) =
-        &command;
-    match (Config::load(path), &command) {
-        (Ok(config), Command::Run(_)) => run(config),
-        (Ok(_), Command::CheckConfig(_)) => {
+    let Arguments { config: path, command } = Arguments::parse();
+    match (Config::load(&path), command) {
+        (Ok(config), Command::Run) => run(config),
+        (Ok(_), Command::CheckConfig) => {
             println!("{}: good", path.display());
             ExitCode::SUCCESS
         }
@@ -51,12 +45,11 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> ExitCode {
     let filter = EnvFilter::try_from_env("GPUWARDEN_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let served = gpuwarden_aggregator::run(config, gpuwarden_aggregator::signalled()).await;
-    served.map_or_else(
-        |error| {
+    match gpuwarden_aggregator::run(config, gpuwarden_aggregator::signalled()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             eprintln!("gpuwarden-aggregator: {error:#}");
             ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+        }
+    }
 }
