@@ -1,0 +1,204 @@
+//! What can be asked for on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use gpuwarden_proto::vocab::IncidentId;
+
+use crate::client::Aggregator;
+
+/// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
+#[derive(Debug, Parser)]
+#[command(name = "gpuwarden", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 what was asked for failed, 2 bad usage.")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The aggregator to ask.
+    #[arg(long, global = true, env = "GPUWARDEN_AGGREGATOR", value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:7443")]
+    pub aggregator: Aggregator,
+    /// A table for people, or JSON for scripts: times in full, and nothing else on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// How to write what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For scripts.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run aggregator and agent of this machine together, and show incidents as they come.
+    Up(Up),
+    /// Ask about incidents and answer them.
+    #[command(subcommand)]
+    Incidents(Incidents),
+    /// Show the nodes of the fleet.
+    Nodes,
+    /// Show what was done to the fleet.
+    #[command(subcommand)]
+    Change(Change),
+    /// Read the GPU driver of this machine for the agent that started this.
+    #[command(hide = true)]
+    Probe(gpuwarden_agent::command::ProbeArgs),
+}
+
+/// `gpuwarden up`.
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    /// Add a small simulated fleet in which one thing after another goes wrong.
+    #[arg(long)]
+    pub demo: bool,
+    /// Folder for everything that is kept. The demo keeps to a folder of its own in it.
+    #[arg(long, value_name = "DIR", default_value = "./gpuwarden-data")]
+    pub data: PathBuf,
+    /// Stop after so long, e.g. `90s`; otherwise run until interrupted.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Where agents and this command line find the aggregator.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
+    pub grpc: SocketAddr,
+    /// Where the aggregator serves HTTP.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
+    pub http: SocketAddr,
+}
+
+/// `gpuwarden incidents`.
+#[derive(Debug, Subcommand)]
+pub enum Incidents {
+    /// List incidents, worst first.
+    List {
+        /// Those that are over, too.
+        #[arg(long)]
+        all: bool,
+        /// So many at most.
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+    },
+    /// Show one incident: cause, members, evidence, history, next step.
+    Show {
+        /// Its number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+    },
+    /// Follow incidents live until interrupted.
+    Watch,
+    /// Take an incident.
+    Ack {
+        /// Its number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// Who takes it.
+        #[command(flatten)]
+        by: By,
+    },
+    /// Add a remark to an incident's history.
+    Note {
+        /// Its number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// The remark.
+        text: String,
+        /// Whose remark.
+        #[command(flatten)]
+        by: By,
+    },
+    /// End an incident.
+    Resolve {
+        /// Its number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// What ended it.
+        #[arg(long)]
+        reason: String,
+        /// Although it has members that are still active.
+        #[arg(long)]
+        force: bool,
+        /// Who ends it.
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+/// Who answers.
+#[derive(Debug, Clone, clap::Args)]
+pub struct By {
+    /// In whose name.
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
+    pub by: String,
+}
+
+/// `gpuwarden change`.
+#[derive(Debug, Subcommand)]
+pub enum Change {
+    /// List changes that agents observed, newest first.
+    List {
+        /// So many at most.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+}
+
+/// `7` or `#7`.
+fn incident_id(text: &str) -> Result<IncidentId, String> {
+    let number = text.strip_prefix('#').unwrap_or(text).parse();
+    number.map(IncidentId).map_err(|_| "not an incident's number (try 7)".to_owned())
+}
+
+/// `500ms`, `90s`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let read =
+        |(unit, ms): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*ms);
+    match units.iter().find_map(read) {
+        Some(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
+        Some(_) | None => Err("not a duration (try 90s or 2m)".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_are_not_zero() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["90", "0s", "-1s", "s", "99999999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_incident_is_named_with_or_without_its_sign() {
+        assert_eq!(incident_id("#7"), Ok(IncidentId(7)));
+        assert_eq!(incident_id("7"), Ok(IncidentId(7)));
+        assert!(incident_id("seven").is_err());
+    }
+
+    #[test]
+    fn bad_usage_is_exit_code_two() {
+        let error = Args::try_parse_from(["gpuwarden", "incidents", "show", "x"]).map(|_| ());
+        assert_eq!(error.map_err(|error| error.exit_code()), Err(2));
+        let error = Args::try_parse_from(["gpuwarden", "nodes", "--aggregator", "ftp://x"]);
+        assert_eq!(error.map(|_| ()).map_err(|error| error.exit_code()), Err(2));
+    }
+}

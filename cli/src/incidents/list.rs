@@ -1,0 +1,98 @@
+//! Incidents in a table, worst first.
+
+use std::cmp::Reverse;
+
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{IncidentState, Severity};
+
+use crate::client::IncidentList;
+use crate::quantity::age;
+use crate::table::{self, Cell, fixed, flexible};
+use crate::text::Paint;
+
+/// The order in which incidents are shown: what is over comes last, then by severity, then the
+/// newest first.
+pub fn worst_first(incident: &Incident) -> (bool, Severity, Reverse<u64>) {
+    let over = incident.state == IncidentState::Resolved;
+    (over, incident.severity, Reverse(incident.id.0))
+}
+
+/// The table and a line below it that counts.
+pub fn render(list: &IncidentList, now: Timestamp, paint: Paint) -> String {
+    if list.incidents.is_empty() {
+        return "No open incidents.\n".to_owned();
+    }
+    let columns = [
+        fixed("ID"),
+        fixed("SEV"),
+        fixed("TYPE"),
+        fixed("STATE"),
+        fixed("AGE"),
+        flexible("TAKEN BY"),
+        flexible("WHAT"),
+    ];
+    let row = |incident: &Incident| -> [Cell; 7] {
+        [
+            incident.id.to_string().into(),
+            incident.severity.into(),
+            incident.kind.as_str().into(),
+            incident.state.as_str().into(),
+            age(now, incident.opened_at).into(),
+            incident.acknowledged_by.as_deref().unwrap_or("-").into(),
+            incident.title.as_str().into(),
+        ]
+    };
+    let rows: Vec<_> = list.incidents.iter().map(row).collect();
+    table::render(columns, &rows, paint) + &count(list)
+}
+
+fn count(list: &IncidentList) -> String {
+    let over = |incident: &&Incident| incident.state == IncidentState::Resolved;
+    let resolved = list.incidents.iter().filter(over).count();
+    let open = list.incidents.len() - resolved;
+    let mut text = format!("{open} open");
+    if resolved > 0 {
+        text += &format!(", {resolved} resolved");
+    }
+    if list.truncated {
+        text += "; there are more: --limit N shows them";
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incidents::sample;
+
+    fn list(mut incidents: Vec<Incident>) -> String {
+        incidents.sort_by_key(worst_first);
+        let list = IncidentList { incidents, truncated: false };
+        render(&list, sample::NOW, Paint::Plain)
+    }
+
+    #[test]
+    fn the_worst_stands_first_and_what_is_over_last() {
+        let incidents = vec![sample::noisy_neighbour(), sample::resolved(), sample::lost_gpu()];
+        insta::assert_snapshot!(list(incidents), @r#"
+        ID  SEV  TYPE             STATE         AGE     TAKEN BY  WHAT
+        #3  P2   gpu-hardware     open          12 min  -         GPU 1 of node-b is lost (XID 79)
+        #2  P3   noisy-neighbour  acknowledged  12 min  on-call   resnet50 on node-b is 1.9 times slower th…
+        #1  P1   gpu-oom          resolved      12 min  -         memory of node-b GPU 1 is gone
+        2 open, 1 resolved
+        "#);
+    }
+
+    #[test]
+    fn nothing_open_is_one_quiet_line() {
+        assert_eq!(list(Vec::new()), "No open incidents.\n");
+    }
+
+    #[test]
+    fn more_than_the_limit_is_said() {
+        let list = IncidentList { incidents: vec![sample::lost_gpu()], truncated: true };
+        let text = render(&list, sample::NOW, Paint::Plain);
+        assert!(text.ends_with("1 open; there are more: --limit N shows them\n"), "{text}");
+    }
+}

@@ -1,0 +1,143 @@
+//! The command as it is run, against an aggregator that says what the test wants.
+
+mod desk;
+
+use std::process::{Command, Output, Stdio};
+
+use desk::Desk;
+use serde_json::Value;
+
+/// Runs `gpuwarden` to its end.
+fn gpuwarden(desk: &Desk, args: &[&str]) -> Output {
+    command(&desk.url, args).output().expect("it runs")
+}
+
+fn command(url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpuwarden"));
+    command.args(args).env("GPUWARDEN_AGGREGATOR", url).env("USER", "on-call");
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("it is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("it is text")
+}
+
+#[test]
+fn incidents_are_listed_as_a_table_and_as_one_json_document() {
+    let desk = Desk::open();
+    let table = gpuwarden(&desk, &["incidents", "list"]);
+    assert_eq!(table.status.code(), Some(0));
+    let text = stdout(&table);
+    assert!(text.starts_with("ID  SEV  TYPE"), "{text}");
+    assert!(text.ends_with("1 open\n"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour where there is no terminal: {text}");
+
+    let json = gpuwarden(&desk, &["incidents", "list", "--output", "json"]);
+    let value: Value = serde_json::from_slice(&json.stdout).expect("one JSON document");
+    assert_eq!(value["incidents"][0]["type"], "gpu-hardware");
+    assert_eq!(value["incidents"][0]["opened_at"], "2026-11-23T14:02:11.000Z");
+    assert_eq!(value["truncated"], false);
+}
+
+#[test]
+fn one_incident_is_shown_by_its_number_with_or_without_its_sign() {
+    let desk = Desk::open();
+    for id in ["7", "#7"] {
+        let text = stdout(&gpuwarden(&desk, &["incidents", "show", id]));
+        assert!(text.starts_with("#7  P2  gpu-hardware"), "{text}");
+        assert!(text.contains("runbook gpu-hardware"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_exit_code_one_with_the_words_of_the_aggregator() {
+    let desk = Desk::open();
+    let output = gpuwarden(&desk, &["incidents", "show", "8"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "");
+    assert_eq!(stderr(&output), "gpuwarden: there is no incident #8\n");
+}
+
+#[test]
+fn a_persons_word_arrives_with_their_name() {
+    let desk = Desk::open();
+    let output = gpuwarden(&desk, &["incidents", "ack", "7"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    gpuwarden(&desk, &["incidents", "note", "7", "cable reseated", "--by", "night shift"]);
+    gpuwarden(&desk, &["incidents", "resolve", "7", "--reason", "rebooted", "--force"]);
+    assert_eq!(
+        desk.words(),
+        [
+            "7 on-call: ack",
+            "7 night shift: note cable reseated",
+            "7 on-call: resolve rebooted true"
+        ]
+    );
+}
+
+#[test]
+fn bad_usage_is_exit_code_two_and_names_what_is_missing() {
+    let desk = Desk::open();
+    let output = gpuwarden(&desk, &["incidents", "resolve", "7"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--reason"), "{}", stderr(&output));
+}
+
+#[test]
+fn nobody_there_is_exit_code_one_and_says_what_to_do() {
+    let output = command("http://127.0.0.1:1", &["nodes"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    assert!(error.contains("no aggregator answers at http://127.0.0.1:1"), "{error}");
+    assert!(error.contains("--aggregator"), "{error}");
+}
+
+#[test]
+fn nodes_and_changes_have_stable_json() {
+    let desk = Desk::open();
+    let nodes = gpuwarden(&desk, &["nodes", "--output", "json"]);
+    let nodes: Value = serde_json::from_slice(&nodes.stdout).expect("one JSON document");
+    assert_eq!(nodes["nodes"][0]["id"], "node-b");
+    assert_eq!(nodes["nodes"][0]["state"], "connected");
+    let changes = gpuwarden(&desk, &["change", "list", "--output", "json"]);
+    let changes: Value = serde_json::from_slice(&changes.stdout).expect("one JSON document");
+    assert_eq!(changes["changes"][0]["kind"], "driver-changed");
+}
+
+#[test]
+fn a_watch_shows_what_is_open_then_what_changes_and_nothing_twice() {
+    let desk = Desk::open();
+    // The desk ends each watch after its two updates, so the command makes a second one.
+    let mut child = command(&desk.url, &["incidents", "watch", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    desk.wait_for_watches(3);
+    child.kill().expect("it can be ended");
+    let output = child.wait_with_output().expect("it ended");
+    let text = stdout(&output);
+    let changes: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let changes: Vec<&str> = changes.iter().filter_map(|line| line["change"].as_str()).collect();
+    assert_eq!(changes, ["snapshot", "changed"]);
+    assert!(stderr(&output).contains("trying again"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_who_has_read_enough_ends_it_quietly() {
+    let desk = Desk::open();
+    let mut child = command(&desk.url, &["incidents", "list"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ended");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stderr(&output), "");
+}

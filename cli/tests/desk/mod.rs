@@ -1,0 +1,231 @@
+//! An aggregator with one open incident, which writes down what it is told.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use gpuwarden_proto::event::{Change, Subject};
+use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::incident::{Incident, TimelineEntry, WatchChange, WatchUpdate};
+use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::fleet_service_server::{FleetService, FleetServiceServer};
+use gpuwarden_proto::pb::incident_service_server::{IncidentService, IncidentServiceServer};
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{
+    ChangeKind, IncidentId, IncidentState, IncidentType, NodeId, NodeState, Severity,
+};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::{Request, Response, Status};
+
+/// The aggregator; it ends with the test.
+pub(crate) struct Desk {
+    /// Where it is.
+    pub(crate) url: String,
+    said: Arc<Mutex<Vec<String>>>,
+    watched: Receiver<()>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Desk {
+    /// Serves on a free port.
+    pub(crate) fn open() -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let (watching, watched) = channel();
+        let clerk = Clerk { said: said.clone(), watching };
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        runtime.spawn(
+            tonic::transport::Server::builder()
+                .serve_with_incoming(Routes(clerk), TcpListenerStream::new(listener)),
+        );
+        Self { url, said, watched, _runtime: runtime }
+    }
+
+    /// What it was told, in order.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.said.lock().expect("nobody panicked").clone()
+    }
+
+    /// Waits until so many watches have been begun.
+    pub(crate) fn wait_for_watches(&self, count: usize) {
+        for _ in 0..count {
+            self.watched.recv_timeout(Duration::from_secs(20)).expect("a watch begins");
+        }
+    }
+}
+
+/// Both services on one port.
+#[derive(Clone)]
+struct Routes(Clerk);
+
+impl Service<http::Request<Body>> for Routes {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let clerk = self.0.clone();
+        if request.uri().path().contains("FleetService") {
+            FleetServiceServer::new(clerk).call(request)
+        } else {
+            IncidentServiceServer::new(clerk).call(request)
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Clerk {
+    said: Arc<Mutex<Vec<String>>>,
+    watching: Sender<()>,
+}
+
+impl Clerk {
+    fn hear(&self, id: u64, word: &str) -> Result<Option<pb::Incident>, Status> {
+        self.said.lock().expect("nobody panicked").push(format!("{id} {word}"));
+        Ok(Some(incident(4).into()))
+    }
+}
+
+fn at(s: u64) -> Timestamp {
+    Timestamp::from_unix_s(1_795_442_531 + s)
+}
+
+fn node() -> NodeId {
+    NodeId::new("node-b").expect("a good name")
+}
+
+fn incident(version: u64) -> Incident {
+    let entry = |s, text: &str| TimelineEntry {
+        at: at(s),
+        kind: "detected".to_owned(),
+        actor: "gpuwarden".to_owned(),
+        text: text.to_owned(),
+    };
+    Incident {
+        id: IncidentId(7),
+        kind: IncidentType::GpuHardware,
+        type_reason: "its first finding is gpu-lost".to_owned(),
+        severity: Severity::P2,
+        severity_reason: "a GPU is gone".to_owned(),
+        state: IncidentState::Open,
+        title: "GPU 1 of node-b is lost".to_owned(),
+        members: Vec::new(),
+        timeline: vec![entry(0, "gpu-lost on node-b GPU 1"), entry(9, "and again")],
+        opened_at: at(0),
+        updated_at: at(9),
+        resolved_at: None,
+        acknowledged_by: None,
+        version,
+        members_dropped: 0,
+        timeline_dropped: 0,
+    }
+}
+
+#[tonic::async_trait]
+impl IncidentService for Clerk {
+    async fn list_incidents(
+        &self,
+        _: Request<pb::ListIncidentsRequest>,
+    ) -> Result<Response<pb::ListIncidentsResponse>, Status> {
+        let incidents = vec![incident(1).into()];
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated: false }))
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<pb::GetIncidentRequest>,
+    ) -> Result<Response<pb::GetIncidentResponse>, Status> {
+        match request.into_inner().id {
+            7 => {
+                let incident = Some(incident(1).into());
+                Ok(Response::new(pb::GetIncidentResponse { incident }))
+            }
+            id => Err(Status::not_found(format!("there is no incident #{id}"))),
+        }
+    }
+
+    type WatchIncidentsStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchIncidentsResponse, Status>> + Send>>;
+
+    async fn watch_incidents(
+        &self,
+        _: Request<pb::WatchIncidentsRequest>,
+    ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
+        let _ = self.watching.send(());
+        let update =
+            |change, version| Ok(WatchUpdate { change, incident: incident(version) }.into());
+        let updates = [update(WatchChange::Snapshot, 1), update(WatchChange::Changed, 2)];
+        Ok(Response::new(Box::pin(tokio_stream::iter(updates))))
+    }
+
+    async fn acknowledge_incident(
+        &self,
+        request: Request<pb::AcknowledgeIncidentRequest>,
+    ) -> Result<Response<pb::AcknowledgeIncidentResponse>, Status> {
+        let pb::AcknowledgeIncidentRequest { id, by } = request.into_inner();
+        let incident = self.hear(id, &format!("{by}: ack"))?;
+        Ok(Response::new(pb::AcknowledgeIncidentResponse { incident }))
+    }
+
+    async fn note_incident(
+        &self,
+        request: Request<pb::NoteIncidentRequest>,
+    ) -> Result<Response<pb::NoteIncidentResponse>, Status> {
+        let pb::NoteIncidentRequest { id, by, text } = request.into_inner();
+        let incident = self.hear(id, &format!("{by}: note {text}"))?;
+        Ok(Response::new(pb::NoteIncidentResponse { incident }))
+    }
+
+    async fn resolve_incident(
+        &self,
+        request: Request<pb::ResolveIncidentRequest>,
+    ) -> Result<Response<pb::ResolveIncidentResponse>, Status> {
+        let pb::ResolveIncidentRequest { id, by, reason, force } = request.into_inner();
+        let incident = self.hear(id, &format!("{by}: resolve {reason} {force}"))?;
+        Ok(Response::new(pb::ResolveIncidentResponse { incident }))
+    }
+}
+
+#[tonic::async_trait]
+impl FleetService for Clerk {
+    async fn list_nodes(
+        &self,
+        _: Request<pb::ListNodesRequest>,
+    ) -> Result<Response<pb::ListNodesResponse>, Status> {
+        let node = Node {
+            id: node(),
+            state: NodeState::Connected,
+            last_seen_at: at(0),
+            agent_version: "0.1.0".to_owned(),
+            snapshot: None,
+            outbox_rows: 0,
+            open_incidents: 1,
+        };
+        Ok(Response::new(pb::ListNodesResponse { nodes: vec![node.into()] }))
+    }
+
+    async fn list_changes(
+        &self,
+        _: Request<pb::ListChangesRequest>,
+    ) -> Result<Response<pb::ListChangesResponse>, Status> {
+        let change = Change {
+            subject: Subject::Node,
+            kind: ChangeKind::DriverChanged,
+            summary: "driver 580.95.05".to_owned(),
+        };
+        let observed = ObservedChange { node: node(), observed_at: at(0), change };
+        Ok(Response::new(pb::ListChangesResponse { changes: vec![observed.into()] }))
+    }
+}
