@@ -29,7 +29,7 @@ impl Clock {
 
     /// What time it is.
     #[must_use]
-    #[allow(clippy::disallowed_methods)]
+    #[expect(clippy::disallowed_methods, reason = "the only reader of the clock")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpuwarden_proto::settings::{ByteSize, Document, Problem, Section};
@@ -107,6 +107,22 @@ const DAY: Duration = Duration::from_secs(86_400);
 const MIB: usize = 1024 * 1024;
 
 impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes of the file, by line; or that it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&file, &text),
+            Err(error) => {
+                let fault = format!("cannot be read: {error} (give another with --config)");
+                Err(vec![Problem { file, line: 1, key: String::new(), fault }])
+            }
+        }
+    }
+
     /// Reads the text of a file.
     ///
     /// # Errors
@@ -120,47 +136,55 @@ impl Config {
     }
 
     fn read(root: &mut Section<'_>) -> Self {
-        let d = Self::default();
+        let mut config = Self::default();
+        config.grpc_listen = address(&mut root.section("grpc"), config.grpc_listen);
+        config.http_listen = address(&mut root.section("http"), config.http_listen);
+        config.read_store(&mut root.section("store"));
+        config.read_nodes(&mut root.section("nodes"));
+        config.read_incidents(&mut root.section("incidents"));
+        config.limits.read(&mut root.section("limits"));
+        config
+    }
+
+    fn read_store(&mut self, section: &mut Section<'_>) {
+        if let Some(dir) = section.parsed("dir", folder) {
+            self.data_dir = dir;
+        }
+        let long = Duration::from_secs(3600)..=DAY * 3650;
+        self.keep_events = section.duration("keep_events", self.keep_events, long.clone());
+        self.keep_incidents = section.duration("keep_incidents", self.keep_incidents, long);
+        if let Some(size) = section.parsed("max_size", ByteSize::parse) {
+            self.limits.store_bytes = size.0;
+        }
+    }
+
+    fn read_nodes(&mut self, section: &mut Section<'_>) {
         let s = Duration::from_secs;
         let short = Duration::from_millis(100)..=s(600);
-        let long = s(3600)..=DAY * 3650;
-        let address = |root: &mut Section<'_>, key, default| {
-            let parse = |text: &str| {
-                text.parse().map_err(|_| "should be an address and port like 127.0.0.1:7443".into())
-            };
-            root.parsed(key, parse).unwrap_or(default)
+        let mut read = |key, value: &mut Duration, allowed| {
+            *value = section.duration(key, *value, allowed);
         };
-        let config = Self {
-            grpc_listen: address(root, "grpc_listen", d.grpc_listen),
-            http_listen: address(root, "http_listen", d.http_listen),
-            data_dir: root.parsed("data_dir", folder).unwrap_or(d.data_dir),
-            heartbeat_interval: root.duration(
-                "heartbeat_interval",
-                d.heartbeat_interval,
-                short.clone(),
-            ),
-            node_lost_after: root.duration("node_lost_after", d.node_lost_after, s(1)..=s(3600)),
-            start_grace: root.duration("start_grace", d.start_grace, Duration::ZERO..=s(3600)),
-            reconnect_spread: root.duration("reconnect_spread", d.reconnect_spread, short.clone()),
-            quiet_period: root.duration("quiet_period", d.quiet_period, s(1)..=DAY),
-            cause_window: root.duration("cause_window", d.cause_window, s(1)..=s(3600)),
-            late_cause_window: root.duration(
-                "late_cause_window",
-                d.late_cause_window,
-                s(1)..=s(3600),
-            ),
-            critical_services: root.list("critical_services", model).into_iter().collect(),
-            event_max_age: root.duration("event_max_age", d.event_max_age, long.clone()),
-            event_max_ahead: root.duration("event_max_ahead", d.event_max_ahead, s(1)..=DAY),
-            keep_events: root.duration("keep_events", d.keep_events, long.clone()),
-            keep_incidents: root.duration("keep_incidents", d.keep_incidents, long),
-            limits: Limits::read(&mut root.section("limits")),
-        };
-        if config.node_lost_after < config.heartbeat_interval * 2 {
+        read("heartbeat_interval", &mut self.heartbeat_interval, short.clone());
+        read("reconnect_spread", &mut self.reconnect_spread, short);
+        read("lost_after", &mut self.node_lost_after, s(1)..=s(3600));
+        read("start_grace", &mut self.start_grace, Duration::ZERO..=s(3600));
+        read("event_max_age", &mut self.event_max_age, s(3600)..=DAY * 3650);
+        read("event_max_ahead", &mut self.event_max_ahead, s(1)..=DAY);
+        if self.node_lost_after < self.heartbeat_interval * 2 {
             let fault = "should be at least two heartbeat_intervals, or every node is lost";
-            root.problem("node_lost_after", fault);
+            section.problem("lost_after", fault);
         }
-        config
+    }
+
+    fn read_incidents(&mut self, section: &mut Section<'_>) {
+        let s = Duration::from_secs;
+        let mut read = |key, value: &mut Duration, allowed| {
+            *value = section.duration(key, *value, allowed);
+        };
+        read("quiet_period", &mut self.quiet_period, s(1)..=DAY);
+        read("cause_window", &mut self.cause_window, s(1)..=s(3600));
+        read("late_cause_window", &mut self.late_cause_window, s(1)..=s(3600));
+        self.critical_services = section.list("critical_services", model).into_iter().collect();
     }
 
     /// What correlation goes by.
@@ -176,22 +200,24 @@ impl Config {
 }
 
 impl Limits {
-    fn read(section: &mut Section<'_>) -> Self {
-        let d = Self::default();
-        let size = |section: &mut Section<'_>, key, default: u64| {
-            section.parsed(key, ByteSize::parse).map_or(default, |size| size.0)
+    fn read(&mut self, section: &mut Section<'_>) {
+        let mut read = |key, value: &mut usize, allowed| {
+            let number = section.number(key, *value as u64, allowed);
+            *value = usize::try_from(number).unwrap_or(*value);
         };
-        let nodes = section.number("nodes", d.nodes as u64, 1..=1_000_000);
-        let events = section.number("pending_events", d.pending_events as u64, 1000..=10_000_000);
-        let bytes = size(section, "pending_bytes", d.pending_bytes as u64);
-        Self {
-            nodes: usize::try_from(nodes).unwrap_or(d.nodes),
-            pending_events: usize::try_from(events).unwrap_or(d.pending_events),
-            pending_bytes: usize::try_from(bytes).unwrap_or(d.pending_bytes).max(MIB),
-            store_bytes: size(section, "store_bytes", d.store_bytes),
-            ..d
+        read("nodes", &mut self.nodes, 1..=1_000_000);
+        read("pending_events", &mut self.pending_events, 1000..=10_000_000);
+        if let Some(size) = section.parsed("pending_size", ByteSize::parse) {
+            self.pending_bytes = usize::try_from(size.0).unwrap_or(usize::MAX).max(MIB);
         }
     }
+}
+
+fn address(section: &mut Section<'_>, default: SocketAddr) -> SocketAddr {
+    let parse = |text: &str| {
+        text.parse().map_err(|_| "should be an address and port like 127.0.0.1:7443".to_owned())
+    };
+    section.parsed("listen", parse).unwrap_or(default)
 }
 
 fn folder(text: &str) -> Result<PathBuf, String> {
@@ -213,18 +239,25 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let text = "grpc_listen = \"nowhere\"\nquiet_period = \"0s\"\nspoon = 1\n\
-            [limits]\nnodes = 0\n";
+        let text = "[grpc]\nlisten = \"nowhere\"\n[incidents]\nquiet_period = \"0s\"\n\
+            spoon = 1\n[limits]\nnodes = 0\n[nodes]\nlost_after = \"3s\"\n";
         let problems = Config::parse("aggregator.toml", text).unwrap_err();
         let told: Vec<String> = problems.iter().map(|p| format!("{}:{}", p.line, p.key)).collect();
         assert_eq!(
             told,
             [
-                "1:grpc_listen = \"nowhere\"",
-                "2:quiet_period = \"0s\"",
-                "3:spoon",
-                "5:limits.nodes = 0"
+                "2:grpc.listen = \"nowhere\"",
+                "4:incidents.quiet_period = \"0s\"",
+                "5:incidents.spoon",
+                "7:limits.nodes = 0",
+                "8:nodes.lost_after",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_with_what_to_do() {
+        let problems = Config::load(Path::new("nowhere.toml")).unwrap_err();
+        assert!(problems[0].to_string().ends_with("(give another with --config)"), "{problems:?}");
     }
 }

@@ -51,6 +51,8 @@ const TICKS_PER_RENEWAL: u64 = 4;
 const RENEWED_MAX: usize = 500;
 /// Ticks between two looks at what is old enough to be forgotten.
 const TICKS_PER_PRUNE: u64 = 240;
+/// Rows forgotten at one time, so that commits do not wait long.
+const PRUNED_MAX: usize = 1000;
 /// Batches taken up before anything else is looked at.
 const BATCHES_AT_ONCE: usize = 16;
 /// The first wait after a failed commit; it doubles.
@@ -145,6 +147,7 @@ pub struct Core {
     retry_wait: Duration,
     ticks: u64,
     prune_due: bool,
+    more_to_prune: bool,
 }
 
 /// Where the present transaction is.
@@ -205,6 +208,7 @@ impl Core {
             retry_wait: RETRY_FIRST,
             ticks: 0,
             prune_due: false,
+            more_to_prune: false,
         }
     }
 
@@ -299,7 +303,7 @@ impl Core {
             batches_before: now.before(self.config.keep_events),
             incidents_before: now.before(self.config.keep_incidents),
             bytes_max: self.config.limits.store_bytes,
-            rows_max: 500,
+            rows_max: PRUNED_MAX,
         }
     }
 
@@ -347,7 +351,12 @@ impl Core {
                 tracing::warn!(%error, "old rows stay");
                 Ok(())
             }
-            (_, Done::Prune(Ok(_)) | Done::Commit { .. }) => Ok(()),
+            (_, Done::Prune(Ok(rows))) => {
+                // There is more: go on at the next opportunity.
+                self.more_to_prune = rows >= PRUNED_MAX;
+                Ok(())
+            }
+            (_, Done::Commit { .. }) => Ok(()),
         }
     }
 

@@ -279,11 +279,16 @@ impl State {
         &mut self,
         now: Timestamp,
         node: &NodeId,
-        finding: Finding,
+        mut finding: Finding,
         observed_at: Timestamp,
         backlog: bool,
         touched: &mut Touched,
     ) {
+        // Nothing begins after it was seen; a beginning that was not told is when it was seen.
+        finding.raised_at = match finding.raised_at {
+            unknown if unknown == Timestamp::default() => observed_at,
+            told => told.min(observed_at),
+        };
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
         match (place, finding.phase) {

@@ -11,7 +11,6 @@
 //! - [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what things mean; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
-//! - [`routes`]: which service a call is for
 //! - [`status`], [`http`]: how we ourselves are doing
 //! - [`config`], [`clock`]: settings, and the only reader of the clock
 
@@ -26,7 +25,6 @@ pub mod ingest;
 pub mod node;
 pub mod query;
 pub mod replica;
-pub mod routes;
 pub mod service;
 pub mod status;
 pub mod store;
@@ -41,8 +39,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
-use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{NodeId, NodeState};
 use tokio::net::TcpListener;
@@ -58,7 +54,7 @@ use crate::correlate::State;
 use crate::ingest::{Ingest, Times};
 use crate::node::{Link, Node};
 use crate::query::Desk;
-use crate::routes::Routes;
+use crate::service::Routes;
 use crate::status::Metrics;
 use crate::store::{Loaded, SqliteStore, Store};
 
@@ -100,8 +96,8 @@ impl Aggregator {
         clock: Clock,
         store: Box<dyn Store>,
     ) -> anyhow::Result<Self> {
-        let grpc = listen("grpc_listen", config.grpc_listen).await?;
-        let http = listen("http_listen", config.http_listen).await?;
+        let grpc = listen("grpc.listen", config.grpc_listen).await?;
+        let http = listen("http.listen", config.http_listen).await?;
         let metrics = Arc::new(Metrics::default());
         Ok(Self { config: Arc::new(config), clock, metrics, store, grpc, http })
     }
@@ -186,11 +182,7 @@ async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024);
-    let routes = Routes {
-        uplink: ingest.service(),
-        incidents: IncidentServiceServer::new(service::Incidents(desk.clone())),
-        fleet: FleetServiceServer::new(service::Fleet(desk)),
-    };
+    let routes = Routes::new(ingest, desk);
     let incoming = TcpListenerStream::new(listener);
     let incoming = futures_util::StreamExt::map(incoming, |accepted| {
         // Small messages must not wait for large ones.
@@ -217,6 +209,23 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (grpc, http) = (aggregator.grpc_addr()?, aggregator.http_addr()?);
     tracing::info!(%grpc, %http, sqlite = store::sqlite_version(), "the aggregator serves");
     aggregator.run(stop).await
+}
+
+/// What is cancelled by the first SIGINT or SIGTERM.
+#[must_use]
+pub fn signalled() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+        told.cancel();
+    });
+    stop
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -189,3 +189,77 @@ pub fn lost_finding(node: &NodeId, last_seen_at: Timestamp, now: Timestamp) -> F
         raised_at: last_seen_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, node};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn hello(next_seq: u64) -> Hello {
+        Hello {
+            node: node("node-a"),
+            epoch: Epoch(1),
+            next_seq: Seq(next_seq),
+            agent_version: "0.1.0".to_owned(),
+            boot_id: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_node_is_silent_after_the_limit_and_not_before() {
+        let node = Node::new(at(0));
+        assert!(!node.silent(at(0), LIMIT, at(9)));
+        assert!(node.silent(at(0), LIMIT, at(10)));
+    }
+
+    #[test]
+    fn silence_does_not_count_while_nobody_listened() {
+        let node = Node::new(at(0));
+        assert!(!node.silent(at(100), LIMIT, at(109)), "we have listened for 9 s only");
+        assert!(node.silent(at(100), LIMIT, at(110)));
+    }
+
+    #[test]
+    fn a_node_that_stopped_or_is_lost_is_not_waited_for() {
+        let mut node = Node::new(at(0));
+        for link in [Link::Stopped, Link::Lost] {
+            node.link = link;
+            assert!(!node.silent(at(0), LIMIT, at(1000)));
+        }
+    }
+
+    #[test]
+    fn only_the_present_stream_can_end_it() {
+        let mut node = Node::new(at(0));
+        node.connect(SessionId(1), &hello(1), at(1));
+        node.connect(SessionId(2), &hello(1), at(2));
+        node.disconnect(SessionId(1));
+        assert_eq!(node.link, Link::Connected(SessionId(2)));
+        node.stopping = true;
+        node.disconnect(SessionId(2));
+        assert_eq!(node.link, Link::Stopped);
+    }
+
+    #[test]
+    fn backlog_is_what_is_older_than_the_snapshot_of_the_stream() {
+        let mut node = Node::new(at(0));
+        node.connect(SessionId(1), &hello(5), at(1));
+        assert!(!node.is_backlog(Seq(3), at(1)), "no snapshot came yet");
+        node.snapshot_at = Some(at(10));
+        assert!(node.is_backlog(Seq(4), at(9)));
+        assert!(!node.is_backlog(Seq(4), at(10)));
+        assert!(!node.is_backlog(Seq(5), at(9)), "given out after the stream began");
+    }
+
+    #[test]
+    fn watermarks_belong_to_one_outbox_and_never_go_back() {
+        let mut marks = Marks::default();
+        marks.advance(Epoch(1), Seq(9));
+        marks.advance(Epoch(1), Seq(4));
+        assert_eq!((marks.of(Epoch(1)), marks.of(Epoch(2))), (Seq(9), Seq(0)));
+        (2..=9).for_each(|epoch| marks.advance(Epoch(epoch), Seq(1)));
+        assert_eq!(marks.0.len(), EPOCHS_MAX);
+    }
+}

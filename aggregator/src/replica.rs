@@ -128,3 +128,58 @@ impl Replica {
         self.server == *server && self.model == *model && self.version == *version
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, node, snapshot};
+
+    fn servers(models: &str) -> Vec<Server> {
+        snapshot(&[&format!("models={models}")], at(0)).servers
+    }
+
+    fn tally(replicas: &Replicas, model: &str) -> (u32, u32, u32) {
+        let Tally { total, down, busy } = replicas.of(&ModelName::new(model).unwrap());
+        (total, down, busy)
+    }
+
+    #[test]
+    fn replicas_are_counted_over_nodes_and_a_new_snapshot_replaces_the_old() {
+        let mut replicas = Replicas::default();
+        replicas.place(&node("node-a"), &servers("bert:9,resnet"), |_| false);
+        replicas.place(&node("node-b"), &servers("bert"), |_| true);
+        assert_eq!(tally(&replicas, "bert"), (2, 1, 1));
+        replicas.place(&node("node-a"), &servers("resnet"), |_| false);
+        assert_eq!(tally(&replicas, "bert"), (1, 1, 0));
+        replicas.place(&node("node-b"), &[], |_| false);
+        assert_eq!(tally(&replicas, "bert"), (0, 0, 0));
+        assert!(!replicas.of(&ModelName::new("bert").unwrap()).all_down(), "none is not all");
+    }
+
+    #[test]
+    fn traffic_once_seen_is_remembered_when_the_model_is_down() {
+        let mut replicas = Replicas::default();
+        replicas.place(&node("node-a"), &servers("bert:9"), |_| false);
+        replicas.place(&node("node-a"), &servers("bert:0"), |_| true);
+        assert_eq!(tally(&replicas, "bert"), (1, 1, 1));
+    }
+
+    #[test]
+    fn what_somebody_unloaded_is_no_replica() {
+        let mut unloaded = servers("bert");
+        unloaded[0].models[0].availability = Availability::Unloaded;
+        let mut replicas = Replicas::default();
+        replicas.place(&node("node-a"), &unloaded, |_| false);
+        assert_eq!(tally(&replicas, "bert"), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_review_counts_each_replica_once() {
+        let mut replicas = Replicas::default();
+        replicas.place(&node("node-a"), &servers("bert,resnet"), |_| false);
+        (0..2).for_each(|_| replicas.review(&node("node-a"), |r| r.model.as_str() == "bert"));
+        assert_eq!((tally(&replicas, "bert"), tally(&replicas, "resnet")), ((1, 1, 0), (1, 0, 0)));
+        replicas.review(&node("node-a"), |_| false);
+        assert_eq!(tally(&replicas, "bert"), (1, 0, 0));
+    }
+}

@@ -1,5 +1,7 @@
 //! The edge to people and scripts: `IncidentService` and `FleetService`.
 
+mod routes;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::FleetService;
 use gpuwarden_proto::pb::incident_service_server::IncidentService;
 use gpuwarden_proto::vocab::IncidentId;
+pub use routes::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::core::CommandError;

@@ -32,7 +32,7 @@ use gpuwarden_proto::vocab::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use crate::correlate::{Policy, Signal, State, Touched, apply};
 use crate::incident::{Command, place};
@@ -231,7 +231,17 @@ pub(crate) struct Speaker {
 }
 
 impl Speaker {
-    pub(crate) async fn connect(addr: SocketAddr, name: &str, next_seq: u64) -> Self {
+    /// A node that is not let in, and why.
+    pub(crate) async fn refused(addr: SocketAddr, name: &str) -> Status {
+        let (_to, mut from) = Self::hello(addr, name, 1).await;
+        from.message().await.unwrap_err()
+    }
+
+    async fn hello(
+        addr: SocketAddr,
+        name: &str,
+        next_seq: u64,
+    ) -> (mpsc::Sender<pb::SessionRequest>, Streaming<pb::SessionResponse>) {
         let (to, stream) = mpsc::channel(16);
         let hello = Hello {
             node: node(name),
@@ -243,6 +253,11 @@ impl Speaker {
         to.send(FromNode::Hello(hello).into()).await.unwrap();
         let mut client = UplinkServiceClient::connect(format!("http://{addr}")).await.unwrap();
         let from = client.session(ReceiverStream::new(stream)).await.unwrap().into_inner();
+        (to, from)
+    }
+
+    pub(crate) async fn connect(addr: SocketAddr, name: &str, next_seq: u64) -> Self {
+        let (to, from) = Self::hello(addr, name, next_seq).await;
         let welcome = Welcome {
             acked_seq: Seq(0),
             heartbeat_interval: Duration::ZERO,
@@ -260,7 +275,11 @@ impl Speaker {
     }
 
     pub(crate) async fn say(&self, message: FromNode) {
-        self.to.send(message.into()).await.unwrap();
+        self.say_wire(message.into()).await;
+    }
+
+    pub(crate) async fn say_wire(&self, message: pb::SessionRequest) {
+        self.to.send(message).await.unwrap();
     }
 
     pub(crate) async fn send(&self, entries: Vec<Entry>) {

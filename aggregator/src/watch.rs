@@ -130,3 +130,70 @@ impl Watcher {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gpuwarden_proto::vocab::{IncidentType, Phase, Severity};
+
+    use super::*;
+    use crate::incident::{Because, Case, Command, Limits, member};
+    use crate::testing::{at, finding, node};
+
+    fn case(id: u64) -> Case {
+        let cause = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
+        let cause = member(node("node-a"), cause, String::new());
+        let kind = Because { what: IncidentType::HighLatency, reason: String::new() };
+        let severity = Because { what: Severity::P3, reason: String::new() };
+        Case::open(IncidentId(id), cause, kind, severity, Limits::default(), at(0))
+    }
+
+    fn shown(case: &Case) -> Arc<Incident> {
+        Arc::new(case.incident().clone())
+    }
+
+    #[test]
+    fn a_watcher_gets_what_is_open_and_each_change_once() {
+        let (mut board, mut case) = (Board::default(), case(1));
+        board.publish(&[(WatchChange::Opened, shown(&case))]);
+        let mut watch = board.watch();
+        assert_eq!(watch.snapshot.len(), 1);
+        board.publish(&[(WatchChange::Opened, shown(&case))]);
+        assert!(watch.updates.try_recv().is_err(), "it had been shown");
+        let (by, text) = ("ann".to_owned(), "hm".to_owned());
+        case.command(Command::Note { by, text }, at(1)).unwrap();
+        board.publish(&[(WatchChange::Opened, shown(&case))]);
+        assert_eq!(watch.updates.try_recv().unwrap().0, WatchChange::Changed);
+    }
+
+    #[test]
+    fn a_watcher_that_falls_behind_is_dropped_with_a_word() {
+        let mut board = Board::default();
+        let mut slow = board.watch();
+        let cases: Vec<Update> =
+            (1..=BEHIND_MAX as u64 + 1).map(|id| (WatchChange::Opened, shown(&case(id)))).collect();
+        board.publish(&cases);
+        assert_eq!(slow.ended.try_recv(), Ok(Ended::Behind));
+        assert!(board.watchers.is_empty());
+        assert_eq!(board.open().len(), cases.len(), "the others see all");
+    }
+
+    #[test]
+    fn there_are_only_so_many_watchers_and_those_gone_make_room() {
+        let mut board = Board::default();
+        let watches: Vec<Watch> = (0..WATCHERS_MAX).map(|_| board.watch()).collect();
+        assert_eq!(board.watch().ended.try_recv(), Ok(Ended::Crowded));
+        drop(watches);
+        assert!(board.watch().ended.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_resolved_incident_stays_at_hand_for_a_while() {
+        let (mut board, mut case) = (Board::default(), case(1));
+        board.publish(&[(WatchChange::Opened, shown(&case))]);
+        let (by, reason) = ("ann".to_owned(), "done".to_owned());
+        case.command(Command::Resolve { by, reason, force: true }, at(1)).unwrap();
+        board.publish(&[(WatchChange::Resolved, shown(&case))]);
+        assert!(board.open().is_empty());
+        assert!(board.incident(IncidentId(1)).unwrap().resolved_at.is_some());
+    }
+}

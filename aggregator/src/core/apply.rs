@@ -81,14 +81,11 @@ impl Core {
     }
 
     fn gone(&mut self, now: Timestamp, id: &NodeId, session: SessionId) {
-        self.sessions.leave(session);
-        if let Some(node) = self.state.nodes.get_mut(id) {
-            if node.link == Link::Connected(session) {
-                node.seen(now.min(node.last_seen_at));
-                self.pending.node(id, false);
-            }
-            node.disconnect(session);
-        }
+        let Some(stream) = self.sessions.leave(session) else { return };
+        let Some(node) = self.state.nodes.get_mut(id) else { return };
+        node.seen(stream.pulse.last(now));
+        node.disconnect(session);
+        self.pending.node(id, false);
     }
 
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
@@ -201,7 +198,7 @@ impl Core {
 
     fn tick(&mut self, now: Timestamp) {
         self.ticks += 1;
-        self.prune_due |= self.ticks.is_multiple_of(TICKS_PER_PRUNE);
+        self.prune_due |= self.more_to_prune || self.ticks.is_multiple_of(TICKS_PER_PRUNE);
         if !self.has_room() {
             self.listening_since = self.listening_since.max(now);
         }

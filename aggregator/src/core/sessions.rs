@@ -102,8 +102,8 @@ impl Sessions {
     }
 
     /// Forgets a stream that is over.
-    pub(super) fn leave(&mut self, session: SessionId) {
-        self.streams.remove(&session);
+    pub(super) fn leave(&mut self, session: SessionId) -> Option<Stream> {
+        self.streams.remove(&session).map(|(_, stream)| stream)
     }
 
     /// Ends a stream.

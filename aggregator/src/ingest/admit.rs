@@ -87,3 +87,46 @@ fn check(
     }
     Ok(event)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, entry};
+
+    const TIMES: Times =
+        Times { max_age: Duration::from_secs(600), max_ahead: Duration::from_secs(300) };
+
+    fn check(entries: Vec<Entry>) -> Vec<(u64, String)> {
+        let admitted = admit(entries, TIMES, at(1000));
+        admitted.rejected.into_iter().map(|each| (each.seq.0, each.reason)).collect()
+    }
+
+    fn seen(seq: u64, second: u64) -> Entry {
+        entry(seq, at(second), "raise xid gpu0")
+    }
+
+    #[test]
+    fn the_limits_themselves_are_taken() {
+        assert_eq!(check(vec![seen(1, 400), seen(2, 1300)]), []);
+    }
+
+    #[test]
+    fn just_beyond_the_limits_is_refused_with_the_limit() {
+        let told = check(vec![seen(1, 399), seen(2, 1301)]);
+        assert_eq!(told[0], (1, "observed 10 min ago, at most 10 min are taken".to_owned()));
+        assert!(told[1].1.ends_with("set the node's clock"), "{told:?}");
+    }
+
+    #[test]
+    fn a_number_of_0_or_a_second_time_is_refused() {
+        let told = check(vec![seen(0, 1000), seen(3, 1000), seen(3, 1000), seen(4, 1000)]);
+        let numbers: Vec<u64> = told.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(numbers, [0, 3]);
+    }
+
+    #[test]
+    fn what_is_refused_still_counts_as_taken_up() {
+        let bad = Entry { seq: Seq(9), event: vec![0xff].into() };
+        assert_eq!(admit(vec![seen(1, 1000), bad], TIMES, at(1000)).last_seq, Seq(9));
+    }
+}

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::pb;
-use gpuwarden_proto::uplink::{Entry, FromNode, Heartbeat, Hello, ToNode, Welcome};
+use gpuwarden_proto::uplink::{
+    Entry, FromNode, Heartbeat, Hello, MESSAGE_MAX_BYTES, ToNode, Welcome,
+};
 use gpuwarden_proto::vocab::NodeId;
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, Streaming};
 
@@ -150,6 +153,11 @@ impl Session {
     }
 
     async fn snapshot(&self, wire: pb::Snapshot) -> Result<(), Status> {
+        if wire.encoded_len() > MESSAGE_MAX_BYTES {
+            self.ingest.metrics.unreadable.inc();
+            tracing::warn!(node = %self.hello.node, "a snapshot is too large and left out");
+            return Ok(());
+        }
         let (snapshot, unreadable) = readable(wire);
         if unreadable > 0 {
             self.ingest.metrics.unreadable.inc_by(unreadable);

@@ -10,6 +10,7 @@ use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::pb::uplink_service_client::UplinkServiceClient;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::{Entry, FromNode};
 use gpuwarden_proto::vocab::{ChangeKind, Seq};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use super::{CertifiedNode, Ingest, Times};
 use crate::Aggregator;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -263,7 +265,9 @@ async fn a_silent_node_is_lost_and_one_that_said_goodbye_is_not() {
     assert_eq!(incidents.len(), 1, "{incidents:?}");
     assert_eq!(incidents[0].kind.as_str(), "node-unreachable");
     let back = Speaker::connect(running.addr, "node-a", 1).await;
-    assert_eq!(running.incidents().await[0].state.as_str(), "quiet");
+    while running.incidents().await[0].state.as_str() != "quiet" {
+        tokio::task::yield_now().await;
+    }
     drop(back);
     running.end().await;
 }
@@ -287,4 +291,84 @@ async fn a_snapshot_is_shown_and_raises_what_the_backlog_has_not_told_yet() {
     assert_eq!(incidents[0].members[0].cleared_at, None, "the snapshot knows better");
     assert_eq!(running.nodes().await[0].snapshot.as_ref().unwrap().servers.len(), 1);
     running.end().await;
+}
+
+#[tokio::test]
+async fn what_a_newer_agent_knows_is_left_out_of_its_snapshot_and_the_rest_is_shown() {
+    let running = start_with(config(), Box::new(MemoryStore::default())).await;
+    let node = Speaker::connect(running.addr, "node-a", 1).await;
+    let words = ["models=bert", "sources=nvml", "active=queue-backup/bert,xid/gpu3"];
+    let mut wire = pb::Snapshot::from(snapshot(&words, now()));
+    wire.active[0].rule = "spoon-bender".to_owned();
+    let message = Some(pb::session_request::Message::Snapshot(wire));
+    node.say_wire(pb::SessionRequest { message }).await;
+    node.say_wire(pb::SessionRequest { message: None }).await;
+    while running.incidents().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let incidents = running.incidents().await;
+    assert_eq!(incidents[0].members[0].rule.as_str(), "xid");
+    assert_eq!(incidents[0].members.len(), 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_must_begin_with_who_it_is() {
+    let running = start_with(config(), Box::new(MemoryStore::default())).await;
+    let stream = tokio_stream::iter([pb::SessionRequest { message: None }]);
+    let mut client =
+        UplinkServiceClient::connect(format!("http://{}", running.addr)).await.unwrap();
+    let mut from = client.session(stream).await.unwrap().into_inner();
+    let refused = from.message().await.unwrap_err();
+    assert_eq!(refused.message(), "the first message is not hello");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_speaks_for_its_own_node_only() {
+    let (batches, _batches) = tokio::sync::mpsc::channel(1);
+    let (requests, mut asked) = tokio::sync::mpsc::channel(1);
+    let config = std::sync::Arc::new(config());
+    let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
+    let metrics = std::sync::Arc::default();
+    let ingest = Ingest { config, clock: Clock::System, metrics, times, batches, requests };
+    let certified = |mut request: tonic::Request<()>| {
+        request.extensions_mut().insert(CertifiedNode(crate::testing::node("node-b")));
+        Ok(request)
+    };
+    let service = tonic::service::interceptor::InterceptedService::new(ingest.service(), certified);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let server = tonic::transport::Server::builder().serve_with_incoming(service, incoming);
+    let server = tokio::spawn(server);
+    let refused = Speaker::refused(addr, "node-a").await;
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(refused.message(), "the certificate is for node-b, not for node-a");
+    assert!(asked.try_recv().is_err(), "the core was asked all the same");
+    server.abort();
+}
+
+#[tokio::test]
+async fn health_and_metrics_tell_how_it_is_doing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let store = Box::new(MemoryStore::default());
+    let aggregator = Aggregator::bind_with(config(), Clock::System, store).await.unwrap();
+    let http = aggregator.http_addr().unwrap();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(aggregator.run(stop.clone()));
+    let get = async |path: &str| {
+        let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.unwrap();
+        page
+    };
+    while !get("/healthz").await.starts_with("HTTP/1.1 200 OK") {
+        tokio::task::yield_now().await;
+    }
+    assert!(get("/metrics").await.contains("gpuwarden_aggregator_store_healthy 1"));
+    assert!(get("/").await.starts_with("HTTP/1.1 404"));
+    stop.cancel();
+    task.await.unwrap().unwrap();
 }

@@ -11,18 +11,28 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
-use crate::ingest::Uplink;
-use crate::service::{Fleet, Incidents};
+use super::{Fleet, Incidents};
+use crate::ingest::{Ingest, Uplink};
+use crate::query::Desk;
 
 /// All services of one listener.
 #[derive(Debug, Clone)]
 pub struct Routes {
-    /// For nodes.
-    pub uplink: UplinkServiceServer<Uplink>,
-    /// For people and scripts.
-    pub incidents: IncidentServiceServer<Incidents>,
-    /// The same.
-    pub fleet: FleetServiceServer<Fleet>,
+    uplink: UplinkServiceServer<Uplink>,
+    incidents: IncidentServiceServer<Incidents>,
+    fleet: FleetServiceServer<Fleet>,
+}
+
+impl Routes {
+    /// What nodes say goes to `ingest`, what people say to `desk`.
+    #[must_use]
+    pub fn new(ingest: Ingest, desk: Desk) -> Self {
+        Self {
+            uplink: ingest.service(),
+            incidents: IncidentServiceServer::new(Incidents(desk.clone())),
+            fleet: FleetServiceServer::new(Fleet(desk)),
+        }
+    }
 }
 
 impl Service<http::Request<Body>> for Routes {
