@@ -1,7 +1,7 @@
 //! The agent's command line: what each subcommand is given and does.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use gpuwarden_proto::vocab::NodeId;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::probe;
+use crate::{doctor, probe};
 use crate::run::{self, Driver};
 use crate::status::fetch::{Form, fetch};
 
@@ -202,6 +202,16 @@ fn show_status(args: &StatusArgs) -> Result<ExitCode> {
 }
 
 fn examine(args: &DoctorArgs) -> Result<ExitCode> {
-    let _ = (args, Path::new(CONFIG));
-    anyhow::bail!("the doctor is not in yet")
+    let config = match load(&args.config)? {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let exe = std::env::current_exe().context("finding this program, to try its probe")?;
+    let around = doctor::Surroundings::of(exe);
+    let checks = runtime()?.block_on(doctor::examine(&config, &around));
+    match args.output {
+        Output::Table => print!("{}", doctor::render::render(&checks)),
+        Output::Json => println!("{}", doctor::render::render_json(&checks)?),
+    }
+    Ok(if doctor::is_well(&checks) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

@@ -12,12 +12,14 @@
 //! - [`outbox`]: the durable queue of what is told
 //! - [`uplink`]: the one stream to the aggregator
 //! - [`status`]: what the agent tells of itself on its own node
+//! - [`doctor`]: what can be seen on this node, and what mends the rest
 //! - [`mod@run`]: all of it at work
 //! - [`command`]: the command line
 
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 pub mod hold;
 pub mod outbox;

@@ -4,6 +4,7 @@
 //! - `bounds`: what is given up when it holds too much
 //! - `memory`: events on their way to the file, and their refuge while the disk is broken
 //! - `gap`: lost events, counted until they can be told
+//! - `recovery`: files that come back, and files that break
 //! - `aside`: the lock, and broken files set aside
 //! - [`thread`]: the one thread that owns an outbox
 //!
@@ -18,12 +19,12 @@ mod bounds;
 mod file;
 mod gap;
 mod memory;
+mod recovery;
 #[cfg(test)]
 mod tests;
 pub mod thread;
 mod trouble;
 
-use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub use thread::{OutboxHandle, OutboxThread, Unanswered};
 use self::file::{File, Ledger, Work};
 use self::gap::Lost;
 use self::memory::{Memory, Row};
-use self::trouble::Trouble;
+use self::recovery::new_epoch;
 use crate::config::OutboxConfig;
 
 /// The outbox's name in the state folder.
@@ -108,7 +109,7 @@ pub struct Outbox {
 /// An open file and the lock that goes with it.
 struct Open {
     file: File,
-    _lock: std::fs::File,
+    _lock: aside::Lock,
 }
 
 impl Outbox {
@@ -296,49 +297,6 @@ impl Outbox {
             || open.file.has_expired(&self.limits, now).unwrap_or(true)
     }
 
-    /// Opens the file, setting aside one that is broken.
-    fn attach(&mut self, now: Timestamp) {
-        match self.open_file() {
-            Ok(ledger) => self.adopt(ledger),
-            Err(trouble) if trouble.wants_another_file() => {
-                self.replace_file(&trouble, now);
-                match self.open_file() {
-                    Ok(ledger) => self.adopt(ledger),
-                    Err(trouble) => self.remember_fault(&trouble),
-                }
-            }
-            Err(trouble) => self.remember_fault(&trouble),
-        }
-    }
-
-    fn open_file(&mut self) -> Result<Ledger, Trouble> {
-        self.open = None;
-        // The folder may not be there yet, and the lock lies in it.
-        file::create_private(&self.path)?;
-        let lock = aside::lock(&self.path)?;
-        let (file, ledger) = File::open(&self.path, &self.ledger, &self.limits)?;
-        self.open = Some(Open { file, _lock: lock });
-        Ok(ledger)
-    }
-
-    /// Goes on with the numbers of the file. Where it has an epoch of its own, because it could not
-    /// be opened when the agent began, what memory holds joins that one: what was sent and not yet
-    /// acknowledged may then arrive twice, and nothing is lost.
-    fn adopt(&mut self, found: Ledger) {
-        let own = self.ledger;
-        self.ledger = found;
-        if own.epoch == found.epoch {
-            self.ledger.acked_seq = own.acked_seq.max(found.acked_seq);
-        } else {
-            self.ledger.next_seq = self.memory.renumber(found.next_seq);
-            self.ledger.dropped_total += own.dropped_total;
-            self.ledger.rejected_total += own.rejected_total;
-        }
-        self.acked_on_disk = found.acked_seq;
-        self.fault = None;
-        self.revision += 1;
-    }
-
     fn write(&mut self, now: Timestamp) {
         let Some(open) = &mut self.open else { return };
         let work = Work {
@@ -360,52 +318,4 @@ impl Outbox {
             Err(trouble) => self.suffer(&trouble, now),
         }
     }
-
-    fn suffer(&mut self, trouble: &Trouble, now: Timestamp) {
-        if trouble.wants_another_file() {
-            self.replace_file(trouble, now);
-            self.attach(now);
-        } else {
-            self.remember_fault(trouble);
-        }
-    }
-
-    fn remember_fault(&mut self, trouble: &Trouble) {
-        let fault = trouble.to_string();
-        if self.fault.as_ref() != Some(&fault) {
-            tracing::warn!(%fault, "the outbox is kept in memory");
-        }
-        self.fault = Some(fault);
-        // Memory can be read from now on.
-        self.revision += 1;
-    }
-
-    /// Sets a broken file aside and begins a new epoch, whose first event tells what was lost.
-    fn replace_file(&mut self, trouble: &Trouble, now: Timestamp) {
-        let held = self.open.take().map(|open| open.file.size().rows);
-        let aside = match aside::set_aside(&self.path, now) {
-            Ok(aside) => aside,
-            Err(error) => return self.remember_fault(&Trouble::Io(error)),
-        };
-        let name = aside.file_name().unwrap_or_default().to_string_lossy();
-        tracing::warn!(%trouble, aside = %name, "the outbox begins anew");
-        let known = if held.is_some() { "" } else { "; how many events it held is not known" };
-        let mut lost = Lost::default();
-        lost.unnumbered(held.unwrap_or(0), &format!("{trouble}; set aside as {name}{known}"));
-        let (dropped, rejected) = (self.ledger.dropped_total, self.ledger.rejected_total);
-        self.ledger = Ledger::unwritten(new_epoch());
-        self.ledger.dropped_total = dropped + lost.count();
-        self.ledger.rejected_total = rejected;
-        self.acked_on_disk = Seq(0);
-        self.rejected.clear();
-        let event = lost.encode(now);
-        self.memory.put_first(Row { seq: Seq(0), kept_at: now, gap: true, event });
-        self.ledger.next_seq = self.memory.renumber(Seq(1));
-    }
-}
-
-/// A name for the life of a file that no other has. `RandomState` draws its keys from the operating
-/// system and cannot fail.
-fn new_epoch() -> Epoch {
-    Epoch(RandomState::new().hash_one("epoch").max(1))
 }

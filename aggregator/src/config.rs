@@ -222,7 +222,7 @@ mod tests {
             [
                 "1:grpc_listen = \"nowhere\"",
                 "2:quiet_period = \"0s\"",
-                "3:spoon = 1",
+                "3:spoon",
                 "5:limits.nodes = 0"
             ]
         );

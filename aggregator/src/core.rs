@@ -396,6 +396,7 @@ impl Core {
             self.retry();
             self.hand_over(now);
         }
+        self.writer.end().await;
         Ok(())
     }
 }

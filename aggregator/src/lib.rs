@@ -32,6 +32,9 @@ pub mod status;
 pub mod store;
 pub mod watch;
 
+#[cfg(test)]
+mod testing;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -38,7 +38,7 @@ impl IncidentService for Incidents {
         let pb::ListIncidentsRequest { include_resolved, limit } = request.into_inner();
         let page = self.0.incidents(include_resolved, limit as usize).await.map_err(status)?;
         let all = page.incidents.len();
-        let incidents = fitting(page.incidents.iter().map(|incident| wire(incident)));
+        let incidents = fitting(page.incidents.iter().map(wire));
         let truncated = page.truncated || incidents.len() < all;
         Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated }))
     }
@@ -65,7 +65,7 @@ impl IncidentService for Incidents {
             let (mut updates, ended) = state?;
             match updates.recv().await {
                 Some(update) => Some((told(update), Some((updates, ended)))),
-                None => Some((Err(end(ended.await.ok())), None)),
+                None => Some((Err(end(ended.await.ok().as_ref())), None)),
             }
         });
         Ok(Response::new(Box::pin(known.chain(news))))
@@ -147,7 +147,7 @@ fn fitting<T: prost::Message>(messages: impl Iterator<Item = T>) -> Vec<T> {
         .collect()
 }
 
-fn end(why: Option<Ended>) -> Status {
+fn end(why: Option<&Ended>) -> Status {
     match why {
         Some(Ended::Behind) => Status::resource_exhausted(format!(
             "this watch fell {BEHIND_MAX} changes behind and was dropped; watch again"

@@ -21,7 +21,7 @@ const RECENT_MAX: usize = 1000;
 pub type Update = (WatchChange, Arc<Incident>);
 
 /// Why a watch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// It did not keep up.
     Behind,

@@ -10,15 +10,26 @@ use gpuwarden_proto::time::Timestamp;
 
 use super::trouble::Trouble;
 
-/// Takes the lock beside the outbox; it is given back when the file is dropped, also by a crash.
-pub(super) fn lock(path: &Path) -> Result<File, Trouble> {
+/// The right to use an outbox. The kernel gives it back after a crash.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing is not enough: a child that has been forked and has not yet begun its own program
+    /// holds the file open for a moment.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock beside the outbox.
+pub(super) fn lock(path: &Path) -> Result<Lock, Trouble> {
     let lock = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
         .open(with_suffix(path, "-lock"))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(fs::TryLockError::WouldBlock) => Err(Trouble::Locked),
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
     }

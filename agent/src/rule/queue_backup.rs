@@ -24,7 +24,7 @@ use gpuwarden_proto::vocab::{Grade, RuleId};
 
 use super::{Check, Context, Rule, Verdict, firing, ms};
 use crate::sample::Moment;
-use crate::window::{ModelWindow, Totals};
+use crate::window::{ModelWindow, Step, Totals};
 
 pub(super) const RULE: Rule =
     Rule { id: RuleId::QueueBackup, enter: ms(0), leave: ms(3_000), check: Check::Model(check) };
@@ -67,7 +67,7 @@ struct Wait {
 /// The wait at each reading, newest first, as far back as readings tell.
 fn waits(model: &ModelWindow, now: Moment) -> Vec<Wait> {
     let Some(rate_per_s) = rate_per_s(model, now) else { return Vec::new() };
-    let wait = |step: &crate::window::Step| {
+    let wait = |step: &Step| {
         let pending = step.pending?;
         Some(Wait { at: step.at, pending, wait_s: pending / rate_per_s, rate_per_s })
     };
@@ -78,15 +78,16 @@ fn waits(model: &ModelWindow, now: Moment) -> Vec<Wait> {
 /// truth; before there is one, the larger of what could be done and what was done lately.
 fn rate_per_s(model: &ModelWindow, now: Moment) -> Option<f64> {
     let mut busy = Totals::default();
-    for step in model.steps() {
-        let queued = step.pending.is_some_and(|pending| pending >= 1.0);
-        if !queued || now.since(step.at) > MEASURED_MAX {
+    let queued = |step: &Step| step.pending.is_some_and(|pending| pending >= 1.0);
+    let recent = model.steps().take_while(|step| now.since(step.at) <= MEASURED_MAX);
+    // A step that began without a queue says nothing, so each is taken with the one before it.
+    for (step, before) in recent.zip(model.steps().skip(1)) {
+        if !queued(step) || !queued(before) {
             break;
         }
         busy.covered_s += step.totals.covered_s;
         busy.success += step.totals.finished();
     }
-    // The first of these steps began without a queue, so its time is not all of the queue's.
     if busy.covered_s >= MEASURED_MIN_S && busy.success > 0.0 {
         return Some(busy.success / busy.covered_s);
     }

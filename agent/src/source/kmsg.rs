@@ -68,6 +68,11 @@ pub fn name() -> SourceName {
     SourceName::new("kmsg").expect("a short word is a name")
 }
 
+/// Whether the log can be read, by opening it and no more.
+pub fn try_open(path: &Path) -> std::io::Result<()> {
+    Log::open(path).map(|_| ())
+}
+
 /// Why the log cannot be read, and what mends it.
 pub fn remedy(path: &Path, error: &std::io::Error) -> String {
     let path = path.display();

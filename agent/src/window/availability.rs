@@ -54,6 +54,8 @@ pub struct Availability {
     /// Since when it does not serve; `None` while it does, or when it never did.
     pub away_since: Option<Moment>,
     told_unloaded: bool,
+    /// The index spoke of it at least once.
+    heard: bool,
 }
 
 impl Availability {
@@ -65,6 +67,7 @@ impl Availability {
             ever_ready: false,
             away_since: None,
             told_unloaded: false,
+            heard: false,
         }
     }
 
@@ -95,7 +98,7 @@ impl Availability {
     }
 
     fn turn_to(&mut self, now: Moment, next: Presence, grace: Duration) -> Option<Turn> {
-        let first = self.presence == Presence::Unknown && !self.ever_ready && self.since == now;
+        let first = !std::mem::replace(&mut self.heard, true);
         if self.presence != next {
             self.presence = next;
             self.since = now;
@@ -192,7 +195,12 @@ mod tests {
 
     #[test]
     fn a_model_that_was_there_at_the_start_did_not_just_arrive() {
-        assert_eq!(play("0 ready\n 500 ready"), ["Ready"]);
+        assert_eq!(play("300 ready\n 500 ready"), ["Ready"]);
+    }
+
+    #[test]
+    fn a_model_that_was_untouched_before_has_arrived() {
+        assert_eq!(play("300 untouched\n 500 ready"), ["500 Loaded", "Ready"]);
     }
 
     #[test]

@@ -99,7 +99,9 @@ impl GpuWindow {
         if let Some(memory) = sample.memory {
             self.memory.push((now, memory));
         }
-        self.utilization_ratio = sample.utilization_ratio;
+        if sample.utilization_ratio.is_some() {
+            self.utilization_ratio = sample.utilization_ratio;
+        }
         if sample.throttle_bits.is_some() {
             self.throttle_bits = sample.throttle_bits;
         }

@@ -9,6 +9,8 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Hello;
 use gpuwarden_proto::vocab::{ChangeKind, IncidentId, NodeId, Seq};
 
+use tokio::sync::oneshot;
+
 use super::pending::{Answer, Owed};
 use super::sessions::{Ended, Registered, Stream};
 use super::{Arrived, Core, Full, Input, RENEWED_MAX, Request, TICKS_PER_PRUNE, TICKS_PER_RENEWAL};
@@ -33,23 +35,22 @@ impl Core {
     }
 
     fn request(&mut self, now: Timestamp, request: Request) {
-        // Who asked may have gone, which is nobody's loss: hence the dropped answers.
         match request {
             Request::Hello(hello, stream, answer) => {
-                answer.send(self.hello(now, &hello, stream)).ok();
+                reply(answer, self.hello(now, &hello, stream));
             }
             Request::Snapshot(node, session, snapshot) => {
                 self.snapshot(now, &node, session, *snapshot);
             }
             Request::Gone(node, session) => self.gone(now, &node, session),
             Request::Command(id, command, answer) => self.command(now, id, command, answer),
-            Request::Open(answer) => answer.send(self.board.open()).ok(),
-            Request::Incident(id, answer) => answer.send(self.board.incident(id)).ok(),
-            Request::Watch(answer) => answer.send(self.board.watch()).ok(),
-            Request::Nodes(answer) => answer.send(self.nodes()).ok(),
+            Request::Open(answer) => reply(answer, self.board.open()),
+            Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
+            Request::Watch(answer) => reply(answer, self.board.watch()),
+            Request::Nodes(answer) => reply(answer, self.nodes()),
             Request::Changes(limit, answer) => {
                 let newest = self.changes.iter().rev().take(limit).cloned().collect();
-                answer.send(newest).ok();
+                reply(answer, newest);
             }
         }
     }
@@ -193,7 +194,7 @@ impl Core {
                     (Some(at), Refusal::Unknown(id)) => Refusal::Over { id, at },
                     (_, refusal) => refusal,
                 };
-                answer.send(Err(refusal.into())).ok();
+                reply(answer, Err(refusal.into()));
             }
         }
     }
@@ -299,4 +300,9 @@ impl Core {
         self.metrics.nodes_lost.set(links(|link| *link == Link::Lost));
         self.metrics.dropped.set(i64::try_from(self.state.dropped).unwrap_or(i64::MAX));
     }
+}
+
+/// Answers. Who asked may have gone, which is nobody's loss.
+fn reply<T>(to: oneshot::Sender<T>, answer: T) {
+    drop(to.send(answer));
 }

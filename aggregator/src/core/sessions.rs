@@ -14,7 +14,7 @@ use super::pending::Owed;
 use crate::node::SessionId;
 
 /// Why a stream is ended from this side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// The same node has opened another.
     Superseded,

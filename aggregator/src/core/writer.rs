@@ -61,6 +61,12 @@ impl Writer {
         // A writer that is gone is noticed when its results end.
         drop(self.jobs.try_send(job));
     }
+
+    /// Ends the thread and waits until the store is closed.
+    pub(super) async fn end(mut self) {
+        drop(self.jobs);
+        while self.done.recv().await.is_some() {}
+    }
 }
 
 fn write(
@@ -82,4 +88,6 @@ fn write(
             return;
         }
     }
+    // Before the results end, so that who waits for their end finds the file free.
+    drop(store);
 }

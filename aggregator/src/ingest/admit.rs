@@ -21,7 +21,7 @@ pub struct Times {
 
 /// A batch after the check.
 #[derive(Debug, Default, PartialEq)]
-pub struct Admitted {
+pub(super) struct Admitted {
     /// What is taken, as it came.
     pub entries: Vec<Entry>,
     /// The same, decoded.
@@ -36,7 +36,7 @@ pub struct Admitted {
 
 /// Checks each event of a batch.
 #[must_use]
-pub fn admit(entries: Vec<Entry>, times: Times, now: Timestamp) -> Admitted {
+pub(super) fn admit(entries: Vec<Entry>, times: Times, now: Timestamp) -> Admitted {
     let mut admitted = Admitted {
         entries: Vec::with_capacity(entries.len()),
         events: Vec::with_capacity(entries.len()),

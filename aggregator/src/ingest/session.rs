@@ -49,7 +49,7 @@ pub(super) async fn serve(
     session.greet(&outbox).await;
     drop(outbox);
     let result = tokio::select! {
-        why = ended => Err(why.map_or_else(|_| stopping(), said)),
+        why = ended => Err(why.map_or_else(|_| stopping(), |why| said(&why))),
         result = session.read(&mut from) => result,
     };
     let gone = Request::Gone(session.hello.node.clone(), session.registered.session);
@@ -184,7 +184,7 @@ fn readable(mut wire: pb::Snapshot) -> (Option<Snapshot>, u64) {
     (Snapshot::try_from(wire).ok(), unreadable)
 }
 
-fn said(why: Ended) -> Status {
+fn said(why: &Ended) -> Status {
     match why {
         Ended::Superseded => Status::aborted("a newer stream of this node takes over"),
         Ended::Silent => Status::deadline_exceeded("nothing was heard on this stream for too long"),

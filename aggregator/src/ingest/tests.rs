@@ -1,1 +1,290 @@
+//! The whole way: from the stream of a node to what people see, and back as an acknowledgement.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use gpuwarden_proto::convert::encode_event;
+use gpuwarden_proto::event::{Body, Change, Event, Subject};
+use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
+use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
+use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::uplink::{Entry, FromNode};
+use gpuwarden_proto::vocab::{ChangeKind, Seq};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::Aggregator;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::{MemoryStore, SqliteStore, Store, StoreFault};
+use crate::testing::{Speaker, entry, snapshot};
+
+struct Running {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+fn config() -> Config {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    Config { grpc_listen: any, http_listen: any, start_grace: Duration::ZERO, ..Config::default() }
+}
+
+async fn start_with(config: Config, store: Box<dyn Store>) -> Running {
+    let aggregator = Aggregator::bind_with(config, Clock::System, store).await.unwrap();
+    let addr = aggregator.grpc_addr().unwrap();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(aggregator.run(stop.clone()));
+    Running { addr, stop, task }
+}
+
+async fn start(folder: &Path) -> Running {
+    start_with(config(), Box::new(SqliteStore::open(folder).unwrap())).await
+}
+
+impl Running {
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    async fn people(&self) -> IncidentServiceClient<Channel> {
+        IncidentServiceClient::connect(format!("http://{}", self.addr)).await.unwrap()
+    }
+
+    async fn incidents(&self) -> Vec<Incident> {
+        let request = pb::ListIncidentsRequest { include_resolved: true, limit: 0 };
+        let listed = self.people().await.list_incidents(request).await.unwrap().into_inner();
+        listed.incidents.into_iter().map(|incident| incident.try_into().unwrap()).collect()
+    }
+
+    async fn nodes(&self) -> Vec<pb::Node> {
+        let mut fleet = FleetServiceClient::connect(format!("http://{}", self.addr)).await.unwrap();
+        fleet.list_nodes(pb::ListNodesRequest {}).await.unwrap().into_inner().nodes
+    }
+}
+
+fn now() -> Timestamp {
+    Clock::System.now()
+}
+
+#[tokio::test]
+async fn an_acknowledged_event_is_on_disk_and_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path()).await;
+    let mut node = Speaker::connect(first.addr, "node-a", 1).await;
+    assert_eq!(node.welcome.acked_seq, Seq(0));
+    node.send(vec![entry(1, now(), "raise queue-backup bert")]).await;
+    assert_eq!(node.acked().await, (1, Vec::new()));
+    let before = first.incidents().await;
+    assert_eq!(before.len(), 1);
+    first.end().await;
+
+    let second = start(folder.path()).await;
+    assert_eq!(second.incidents().await, before);
+    let node = Speaker::connect(second.addr, "node-a", 2).await;
+    assert_eq!(node.welcome.acked_seq, Seq(1));
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_twice_has_no_effect_the_second_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let mut node = Speaker::connect(running.addr, "node-a", 3).await;
+    let batch = vec![
+        entry(1, now(), "raise queue-backup bert"),
+        entry(2, now(), "clear queue-backup bert"),
+    ];
+    node.send(batch.clone()).await;
+    assert_eq!(node.acked().await, (2, Vec::new()));
+    let before = running.incidents().await;
+    let mut again = Speaker::connect(running.addr, "node-a", 3).await;
+    again.send(batch).await;
+    assert_eq!(again.acked().await, (2, Vec::new()));
+    assert_eq!(running.incidents().await, before);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_bad_event_is_refused_by_itself_and_the_stream_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let mut node = Speaker::connect(running.addr, "node-a", 1).await;
+    let day = Duration::from_secs(86_400);
+    node.send(vec![
+        entry(1, now(), "raise queue-backup bert"),
+        Entry { seq: Seq(2), event: vec![0xff; 9].into() },
+        Entry { seq: Seq(3), event: vec![0; 70_000].into() },
+        entry(4, now().before(day * 30), "raise xid gpu0"),
+        entry(5, now().after(day), "raise xid gpu1"),
+        entry(5, now(), "raise xid gpu2"),
+        entry(6, now(), "raise telemetry-blind nvml"),
+    ])
+    .await;
+    let (acked, rejected) = node.acked().await;
+    assert_eq!(acked, 6);
+    let refused: Vec<u64> = rejected.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(refused, [2, 3, 4, 5, 5], "{rejected:?}");
+    assert!(rejected[2].1.starts_with("observed 30 d 0 h ago"), "{}", rejected[2].1);
+    assert!(rejected[3].1.contains("in the future"), "{}", rejected[3].1);
+    assert!(rejected[4].1.contains("does not ascend"), "{}", rejected[4].1);
+    assert_eq!(running.incidents().await.len(), 2);
+    node.send(vec![entry(7, now(), "raise latency-high resnet")]).await;
+    assert_eq!(node.acked().await, (7, Vec::new()));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_watcher_sees_what_is_open_and_then_each_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let mut node = Speaker::connect(running.addr, "node-a", 1).await;
+    node.send(vec![entry(1, now(), "raise queue-backup bert")]).await;
+    node.acked().await;
+    let mut people = running.people().await;
+    let mut watch =
+        people.watch_incidents(pb::WatchIncidentsRequest {}).await.unwrap().into_inner();
+    let mut next = async || {
+        let update = watch.message().await.unwrap().unwrap();
+        let WatchUpdate { change, incident } = update.try_into().unwrap();
+        (change, incident.id.0, incident.state.as_str())
+    };
+    assert_eq!(next().await, (WatchChange::Snapshot, 1, "open"));
+    node.send(vec![entry(2, now(), "raise xid gpu0")]).await;
+    assert_eq!(next().await.0, WatchChange::Changed, "a late cause joins");
+    node.send(vec![entry(3, now(), "raise telemetry-blind nvml")]).await;
+    assert_eq!(next().await, (WatchChange::Opened, 2, "open"));
+    let take = pb::AcknowledgeIncidentRequest { id: 2, by: "ann".to_owned() };
+    running.people().await.acknowledge_incident(take).await.unwrap();
+    assert_eq!(next().await, (WatchChange::Changed, 2, "acknowledged"));
+    let end = |force| pb::ResolveIncidentRequest {
+        id: 2,
+        by: "ann".to_owned(),
+        reason: "known".to_owned(),
+        force,
+    };
+    let refused = running.people().await.resolve_incident(end(false)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("resolve with force"), "{}", refused.message());
+    running.people().await.resolve_incident(end(true)).await.unwrap();
+    assert_eq!(next().await, (WatchChange::Resolved, 2, "resolved"));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_is_not_on_disk_and_it_recovers_by_itself() {
+    let store = MemoryStore::default();
+    let fault = store.fault();
+    let running = start_with(config(), Box::new(store)).await;
+    let mut node = Speaker::connect(running.addr, "node-a", 1).await;
+    fault.set(Some(StoreFault::DiskFull));
+    node.send(vec![entry(1, now(), "raise queue-backup bert")]).await;
+    let silent = tokio::time::timeout(Duration::from_millis(300), node.from.message()).await;
+    assert!(silent.is_err(), "an ack although the disk is full: {silent:?}");
+    assert_eq!(running.incidents().await.len(), 1, "people see it all the same");
+    let take = pb::AcknowledgeIncidentRequest { id: 1, by: "ann".to_owned() };
+    let refused = running.people().await.acknowledge_incident(take).await.unwrap_err();
+    assert!(refused.message().contains("the disk is full"), "{}", refused.message());
+    let node_b = Speaker::connect(running.addr, "node-b", 1).await;
+    assert_eq!(node_b.welcome.acked_seq, Seq(0));
+    fault.set(None);
+    assert_eq!(node.acked().await, (1, Vec::new()));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn streams_are_not_read_while_there_is_no_room() {
+    let store = MemoryStore::default();
+    let fault = store.fault();
+    let mut config = config();
+    config.limits.pending_events = 10;
+    let running = start_with(config, Box::new(store)).await;
+    fault.set(Some(StoreFault::ReadOnly));
+    let mut node = Speaker::connect(running.addr, "node-a", 1).await;
+    let send = async |from: u64| {
+        for seq in from..from + 8 {
+            node.send(vec![entry(seq, now(), "raise queue-backup bert")]).await;
+        }
+    };
+    send(1).await;
+    send(9).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(running.incidents().await.len(), 1);
+    fault.set(None);
+    let mut acked = 0;
+    while acked < 16 {
+        (acked, _) = node.acked().await;
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_node_speaks_only_for_itself_and_a_newer_stream_ends_the_older() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let mut a = Speaker::connect(running.addr, "node-a", 1).await;
+    let mut b = Speaker::connect(running.addr, "node-b", 1).await;
+    a.send(vec![entry(1, now(), "raise xid gpu0")]).await;
+    a.acked().await;
+    b.send(vec![entry(1, now(), "clear xid gpu0")]).await;
+    b.acked().await;
+    let incidents = running.incidents().await;
+    assert_eq!(incidents[0].members[0].cleared_at, None, "node-b cleared what node-a found");
+    let newer = Speaker::connect(running.addr, "node-a", 2).await;
+    let ended = a.from.message().await.unwrap_err();
+    assert_eq!(ended.code(), Code::Aborted);
+    assert_eq!(newer.welcome.acked_seq, Seq(1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_silent_node_is_lost_and_one_that_said_goodbye_is_not() {
+    let mut config = config();
+    config.node_lost_after = Duration::from_millis(600);
+    let running = start_with(config, Box::new(MemoryStore::default())).await;
+    let silent = Speaker::connect(running.addr, "node-a", 1).await;
+    let mut leaving = Speaker::connect(running.addr, "node-b", 1).await;
+    let (subject, kind) = (Subject::Node, ChangeKind::AgentStopped);
+    let change = Change { subject, kind, summary: "stopped".to_owned() };
+    let event = encode_event(&Event { observed_at: now(), body: Body::Change(change) });
+    leaving.send(vec![Entry { seq: Seq(1), event }]).await;
+    leaving.acked().await;
+    drop((silent, leaving));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let states: Vec<i32> = running.nodes().await.iter().map(|node| node.state).collect();
+    assert_eq!(states, [pb::NodeState::Lost as i32, pb::NodeState::Stopped as i32]);
+    let incidents = running.incidents().await;
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(incidents[0].kind.as_str(), "node-unreachable");
+    let back = Speaker::connect(running.addr, "node-a", 1).await;
+    assert_eq!(running.incidents().await[0].state.as_str(), "quiet");
+    drop(back);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_is_shown_and_raises_what_the_backlog_has_not_told_yet() {
+    let running = start_with(config(), Box::new(MemoryStore::default())).await;
+    let mut node = Speaker::connect(running.addr, "node-a", 5).await;
+    let words = ["models=bert:9", "sources=nvml,triton/default", "active=queue-backup/bert"];
+    let taken_at = now();
+    node.say(FromNode::Snapshot(snapshot(&words, taken_at))).await;
+    let minute = Duration::from_secs(60);
+    node.send(vec![
+        entry(3, taken_at.before(minute * 3), "raise queue-backup bert"),
+        entry(4, taken_at.before(minute * 2), "clear queue-backup bert"),
+    ])
+    .await;
+    assert_eq!(node.acked().await.0, 4);
+    let incidents = running.incidents().await;
+    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents[0].members[0].cleared_at, None, "the snapshot knows better");
+    assert_eq!(running.nodes().await[0].snapshot.as_ref().unwrap().servers.len(), 1);
+    running.end().await;
+}

@@ -102,6 +102,15 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// As if the disk had only so much room.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: Option<u32>) {
+        let most = pages.unwrap_or(i32::MAX.unsigned_abs());
+        self.connection
+            .query_row(&format!("PRAGMA max_page_count = {most}"), [], |_| Ok(()))
+            .expect("a pragma that is known");
+    }
+
     fn size(&self) -> rusqlite::Result<u64> {
         let db = &self.connection;
         let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -1,1 +1,202 @@
+//! What every store must do. Each test runs on both.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::vocab::{Epoch, IncidentId, IncidentType, NodeState, Phase, Seq, Severity};
+
+use super::*;
+use crate::incident::{Because, Case, Command, Limits, member};
+use crate::testing::{at, entry, finding, node, snapshot};
+
+/// Runs a check on each kind of store.
+fn on_each(check: impl Fn(&mut dyn Store)) {
+    check(&mut MemoryStore::default());
+    let folder = tempfile::tempdir().unwrap();
+    check(&mut SqliteStore::open(folder.path()).unwrap());
+}
+
+fn incident(id: u64) -> Case {
+    let cause = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
+    let cause = member(node("node-a"), cause, "first seen".to_owned());
+    let kind = Because { what: IncidentType::HighLatency, reason: "a test".to_owned() };
+    let severity = Because { what: Severity::P3, reason: "a test".to_owned() };
+    Case::open(IncidentId(id), cause, kind, severity, Limits::default(), at(0))
+}
+
+fn stored(case: &Case) -> Arc<Incident> {
+    Arc::new(case.incident().clone())
+}
+
+fn batch(first: u64, received: u64) -> Batch {
+    Batch {
+        node: node("node-a"),
+        epoch: Epoch(u64::MAX),
+        received_at: at(received),
+        observed: (at(0), at(1)),
+        entries: vec![
+            entry(first, at(0), "raise xid gpu0"),
+            entry(first + 1, at(1), "clear xid gpu0"),
+        ],
+    }
+}
+
+fn row(state: NodeState, with_snapshot: bool) -> NodeRow {
+    let words = ["models=bert", "sources=nvml"];
+    NodeRow {
+        id: node("node-a"),
+        state,
+        last_seen_at: at(3),
+        agent_version: "0.1.0".to_owned(),
+        snapshot: with_snapshot.then(|| Arc::new(snapshot(&words, at(2)))),
+    }
+}
+
+#[test]
+fn an_empty_store_begins_at_incident_1() {
+    on_each(|store| {
+        assert_eq!(store.load().unwrap(), Loaded { next_incident: 1, ..Loaded::default() });
+    });
+}
+
+#[test]
+fn all_that_was_committed_is_loaded() {
+    on_each(|store| {
+        let case = incident(4);
+        let mark = (node("node-a"), Epoch(u64::MAX), Seq(2));
+        let transaction = Transaction {
+            batches: vec![batch(1, 1)],
+            marks: vec![mark.clone()],
+            incidents: vec![stored(&case)],
+            nodes: vec![row(NodeState::Connected, true)],
+            next_incident: 5,
+            ..Transaction::default()
+        };
+        store.commit(&transaction).unwrap();
+        let loaded = store.load().unwrap();
+        assert_eq!(loaded.incidents, [case.incident().clone()]);
+        assert_eq!(loaded.nodes, [row(NodeState::Connected, true)]);
+        assert_eq!(loaded.marks, [mark]);
+        assert_eq!(loaded.next_incident, 5);
+        let read = store.history().unwrap().batches(&node("node-a"), 10).unwrap();
+        assert_eq!(read, [batch(1, 1)]);
+    });
+}
+
+#[test]
+fn a_watermark_never_goes_back() {
+    on_each(|store| {
+        for seq in [5, 3] {
+            let marks = vec![(node("node-a"), Epoch(1), Seq(seq))];
+            store.commit(&Transaction { marks, ..Transaction::default() }).unwrap();
+        }
+        assert_eq!(store.load().unwrap().marks, [(node("node-a"), Epoch(1), Seq(5))]);
+    });
+}
+
+#[test]
+fn a_node_keeps_its_snapshot_when_only_its_state_changes() {
+    on_each(|store| {
+        for row in [row(NodeState::Connected, true), row(NodeState::Lost, false)] {
+            let nodes = vec![row];
+            store.commit(&Transaction { nodes, ..Transaction::default() }).unwrap();
+        }
+        let node = store.load().unwrap().nodes.remove(0);
+        assert_eq!(node.state, NodeState::Lost);
+        assert!(node.snapshot.is_some());
+    });
+}
+
+#[test]
+fn resolved_incidents_are_read_from_history_newest_first() {
+    on_each(|store| {
+        let mut cases: Vec<Case> = (1..=4).map(incident).collect();
+        for case in &mut cases[..3] {
+            case.clear(Some(0), at(1), "", at(1));
+            let (by, reason) = ("ann".to_owned(), String::new());
+            case.command(Command::Resolve { by, reason, force: false }, at(2)).unwrap();
+        }
+        let incidents = cases.iter().map(stored).collect();
+        store.commit(&Transaction { incidents, ..Transaction::default() }).unwrap();
+        let history = store.history().unwrap();
+        let ids = |before, limit| -> Vec<u64> {
+            history.resolved(before, limit).unwrap().iter().map(|each| each.id.0).collect()
+        };
+        assert_eq!(ids(None, 10), [3, 2, 1]);
+        assert_eq!(ids(None, 2), [3, 2]);
+        assert_eq!(ids(Some(IncidentId(2)), 10), [1]);
+        assert_eq!(history.incident(IncidentId(1)).unwrap(), Some(cases[0].incident().clone()));
+        assert_eq!(history.incident(IncidentId(9)).unwrap(), None);
+        let open: BTreeSet<u64> = store.load().unwrap().incidents.iter().map(|i| i.id.0).collect();
+        assert_eq!(open, BTreeSet::from([4]));
+    });
+}
+
+#[test]
+fn what_was_resolved_with_force_is_loaded_to_keep_it_silent() {
+    on_each(|store| {
+        let mut case = incident(1);
+        let (by, reason) = ("ann".to_owned(), "known".to_owned());
+        case.command(Command::Resolve { by, reason, force: true }, at(2)).unwrap();
+        let incidents = vec![stored(&case)];
+        store.commit(&Transaction { incidents, ..Transaction::default() }).unwrap();
+        assert_eq!(store.load().unwrap().incidents.len(), 1);
+    });
+}
+
+#[test]
+fn only_what_is_old_is_forgotten_and_only_some_at_a_time() {
+    on_each(|store| {
+        let batches = vec![batch(1, 10), batch(3, 20), batch(5, 30)];
+        store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
+        let retention = |rows_max| Retention {
+            batches_before: at(25),
+            incidents_before: at(25),
+            bytes_max: u64::MAX,
+            rows_max,
+        };
+        assert_eq!(store.prune(&retention(1)).unwrap(), 1);
+        assert_eq!(store.prune(&retention(10)).unwrap(), 1);
+        assert_eq!(store.prune(&retention(10)).unwrap(), 0);
+        let left = store.history().unwrap().batches(&node("node-a"), 10).unwrap();
+        assert_eq!(left, [batch(5, 30)]);
+    });
+}
+
+#[test]
+fn two_writers_cannot_have_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = SqliteStore::open(folder.path()).unwrap();
+    let error = SqliteStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Busy);
+    assert!(error.to_string().ends_with("another process uses it; stop the other process"));
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(folder.path()).unwrap());
+    let file = folder.path().join("aggregator.db");
+    let db = rusqlite::Connection::open(file).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    drop(db);
+    let error = SqliteStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Newer { found: 99, known: 1 });
+    assert!(!error.retryable());
+}
+
+#[test]
+fn a_full_disk_is_told_as_such_and_mends_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    store.limit_pages(Some(20));
+    let large: Vec<Batch> = (0..2000).map(|n| batch(n * 2 + 1, 1)).collect();
+    let transaction = Transaction { batches: large, ..Transaction::default() };
+    let error = store.commit(&transaction).unwrap_err();
+    assert_eq!(error.fault, StoreFault::DiskFull);
+    assert!(error.retryable());
+    assert!(store.history().unwrap().batches(&node("node-a"), 1).unwrap().is_empty());
+    store.limit_pages(None);
+    store.commit(&transaction).unwrap();
+}

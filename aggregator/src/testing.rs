@@ -1,0 +1,297 @@
+//! A small language for findings, and a node that speaks the stream: for tests only.
+//!
+//! A line is `SECOND NODE VERB …`:
+//!
+//! ```text
+//! 10 node-a raise gpu-memory-exhausted gpu0 down
+//! 12 node-a raise error-rate-high bert 0.38
+//! 15 node-a clear error-rate-high bert
+//! 20 node-a snapshot models=bert:9 sources=nvml,triton/default active=queue-backup/bert
+//! 25 node-a lost
+//! 30 node-a back
+//! 90 tick
+//! 91 resolve 1 force
+//! ```
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use gpuwarden_proto::convert::encode_event;
+use gpuwarden_proto::event::{Body, Event, Evidence, Finding, Subject, Unit};
+use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::inventory::{Model, Server, Snapshot, Source};
+use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::uplink_service_client::UplinkServiceClient;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::uplink::{Entry, FromNode, Hello, ToNode, Welcome};
+use gpuwarden_proto::vocab::{
+    Availability, Epoch, GpuUuid, Grade, IncidentId, ModelName, ModelVersion, NodeId, Phase,
+    RuleId, Seq, ServerName, SourceName, SourceState,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::correlate::{Policy, Signal, State, Touched, apply};
+use crate::incident::{Command, place};
+use crate::node::{Node, lost_finding};
+
+/// Second 0 of all tests.
+pub(crate) const START: Timestamp = Timestamp::from_unix_s(1_800_000_000);
+
+pub(crate) fn at(second: u64) -> Timestamp {
+    START.after(Duration::from_secs(second))
+}
+
+pub(crate) fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+/// `gpu0`, `proc7`, `server`, `node`, `nvml`, or a model; `bert@other` is a model of another server.
+pub(crate) fn subject(text: &str) -> Subject {
+    let server = |name| ServerName::new(name).unwrap();
+    if let Some(index) = text.strip_prefix("gpu") {
+        let uuid = GpuUuid::new(&format!("GPU-{index}")).unwrap();
+        return Subject::Gpu { uuid, index: index.parse().ok() };
+    }
+    if let Some(pid) = text.strip_prefix("proc") {
+        let gpu = GpuUuid::new("GPU-0").unwrap();
+        let name = "trainer".to_owned();
+        return Subject::Process { gpu, pid: pid.parse().unwrap(), start_ticks: 1, name };
+    }
+    match text {
+        "node" => Subject::Node,
+        "server" => Subject::Server { server: server("default") },
+        "nvml" | "triton/default" => Subject::Source { source: SourceName::new(text).unwrap() },
+        model => {
+            let (model, at) = model.split_once('@').unwrap_or((model, "default"));
+            Subject::Model {
+                server: server(at),
+                model: ModelName::new(model).unwrap(),
+                version: ModelVersion::new("1").unwrap(),
+            }
+        }
+    }
+}
+
+/// `RULE SUBJECT [GRADE|RATIO]`, raised at that second.
+pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Finding {
+    let rule: RuleId = words[0].parse().unwrap();
+    let how = words.get(2).copied().unwrap_or("degraded");
+    let ratio: Option<f64> = how.parse().ok();
+    Finding {
+        rule,
+        subject: subject(words[1]),
+        phase,
+        grade: Grade::from_str(how).unwrap_or(Grade::Degraded),
+        summary: format!("{rule} seen"),
+        evidence: ratio.iter().map(|value| Evidence::new("share", *value, Unit::Ratio)).collect(),
+        suspects: Vec::new(),
+        raised_at,
+    }
+}
+
+pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
+    let mut snapshot = Snapshot::empty(observed_at);
+    for word in words {
+        let (key, list) = word.split_once('=').unwrap();
+        let list = list.split(',').filter(|item| !item.is_empty());
+        match key {
+            "models" => {
+                snapshot.servers = vec![Server {
+                    name: ServerName::new("default").unwrap(),
+                    version: String::new(),
+                    availability: Availability::Ready,
+                    models: list.map(model).collect(),
+                }];
+            }
+            "sources" => snapshot.sources = list.map(source).collect(),
+            "active" => {
+                let active = list.map(|item| {
+                    let words: Vec<&str> = item.split('/').collect();
+                    finding(Phase::Updated, &words, observed_at.before(Duration::from_secs(1)))
+                });
+                snapshot.active = active.collect();
+            }
+            other => panic!("unknown word {other}"),
+        }
+    }
+    snapshot
+}
+
+fn model(text: &str) -> Model {
+    let (name, rate) = text.split_once(':').unwrap_or((text, ""));
+    Model {
+        name: ModelName::new(name).unwrap(),
+        version: ModelVersion::new("1").unwrap(),
+        availability: Availability::Ready,
+        reason: String::new(),
+        requests_per_s: rate.parse().ok(),
+        pending: None,
+    }
+}
+
+/// `nvml` sees; `!nvml` is blind.
+fn source(text: &str) -> Source {
+    let (name, state) = match text.strip_prefix('!') {
+        Some(name) => (name, SourceState::Blind),
+        None => (text, SourceState::Seeing),
+    };
+    Source { name: SourceName::new(name).unwrap(), state, reason: String::new() }
+}
+
+/// A state that scripts are played on.
+pub(crate) struct Stage {
+    pub(crate) state: State,
+    pub(crate) over: Vec<Incident>,
+    /// All that changed, as it was told.
+    pub(crate) log: Vec<String>,
+}
+
+impl Stage {
+    pub(crate) fn new(policy: Policy) -> Self {
+        let state = State::restore(policy, HashMap::new(), Vec::new(), 1, START);
+        Self { state, over: Vec::new(), log: Vec::new() }
+    }
+
+    pub(crate) fn play(&mut self, script: &str) -> &mut Self {
+        script.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|l| self.line(l));
+        self
+    }
+
+    fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let now = at(words[0].parse().unwrap());
+        let mut touched = Touched::default();
+        match words[1..] {
+            ["tick"] => self.state.tick(now, &mut touched),
+            ["resolve", id, ..] => {
+                let id = IncidentId(id.parse().unwrap());
+                let force = words.last() == Some(&"force");
+                let (by, reason) = ("ann".to_owned(), "a test".to_owned());
+                let command = Command::Resolve { by, reason, force };
+                if let Err(refusal) = self.state.command(now, id, command, &mut touched) {
+                    self.log.push(format!("refused: {refusal}"));
+                }
+            }
+            [name, ref verb @ ..] => {
+                let id = node(name);
+                self.state.nodes.entry(id.clone()).or_insert_with(|| Node::new(now));
+                let signal = signal(verb, &id, now);
+                apply(&mut self.state, now, &id, signal, &mut touched);
+            }
+            [] => panic!("an empty line"),
+        }
+        for (id, change) in &touched.changed {
+            self.log.push(format!("{id} {}", change.as_str()));
+        }
+        self.over.append(&mut touched.over);
+    }
+
+    /// The incidents in few words: what people must be able to rely on.
+    pub(crate) fn shown(&self) -> String {
+        let all = self.over.iter().chain(self.state.incidents());
+        let mut lines: Vec<String> = Vec::new();
+        for incident in all {
+            let Incident { id, kind, severity, state, severity_reason, .. } = incident;
+            lines.push(format!("{id} {severity} {kind} {state}: {severity_reason}"));
+            for member in &incident.members {
+                let over = if member.cleared_at.is_some() { " (over)" } else { "" };
+                let (rule, reason) = (member.rule, &member.reason);
+                lines.push(format!("  {} {rule}{over}: {reason}", place(member)));
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+fn signal(verb: &[&str], node: &NodeId, now: Timestamp) -> Signal {
+    let phase = match verb[0] {
+        "raise" => Phase::Raised,
+        "update" => Phase::Updated,
+        "clear" => Phase::Cleared,
+        "snapshot" => return Signal::Snapshot(snapshot(&verb[1..], now)),
+        "lost" => {
+            return Signal::Lost(lost_finding(node, now.before(Duration::from_secs(10)), now));
+        }
+        "back" => return Signal::Back,
+        other => panic!("unknown verb {other}"),
+    };
+    let finding = finding(phase, &verb[1..], now);
+    Signal::Finding { observed_at: now, backlog: false, finding }
+}
+
+/// A node on the wire.
+pub(crate) struct Speaker {
+    to: mpsc::Sender<pb::SessionRequest>,
+    pub(crate) from: Streaming<pb::SessionResponse>,
+    pub(crate) welcome: Welcome,
+}
+
+impl Speaker {
+    pub(crate) async fn connect(addr: SocketAddr, name: &str, next_seq: u64) -> Self {
+        let (to, stream) = mpsc::channel(16);
+        let hello = Hello {
+            node: node(name),
+            epoch: Epoch(7),
+            next_seq: Seq(next_seq),
+            agent_version: "0.1.0".to_owned(),
+            boot_id: String::new(),
+        };
+        to.send(FromNode::Hello(hello).into()).await.unwrap();
+        let mut client = UplinkServiceClient::connect(format!("http://{addr}")).await.unwrap();
+        let from = client.session(ReceiverStream::new(stream)).await.unwrap().into_inner();
+        let welcome = Welcome {
+            acked_seq: Seq(0),
+            heartbeat_interval: Duration::ZERO,
+            reconnect_spread: Duration::ZERO,
+            max_batch_bytes: 0,
+            max_batch_events: 0,
+        };
+        let mut speaker = Self { to, from, welcome };
+        match speaker.hear().await {
+            ToNode::Welcome(welcome) => speaker.welcome = welcome,
+            other => panic!("{other:?} instead of welcome"),
+        }
+        assert!(matches!(speaker.hear().await, ToNode::Credit { .. }));
+        speaker
+    }
+
+    pub(crate) async fn say(&self, message: FromNode) {
+        self.to.send(message.into()).await.unwrap();
+    }
+
+    pub(crate) async fn send(&self, entries: Vec<Entry>) {
+        self.say(FromNode::Batch(entries)).await;
+    }
+
+    pub(crate) async fn hear(&mut self) -> ToNode {
+        let heard = tokio::time::timeout(Duration::from_secs(10), self.from.message());
+        let message = heard.await.expect("nothing heard").unwrap().expect("the stream ended");
+        ToNode::try_from(message).unwrap()
+    }
+
+    /// The next acknowledgement: up to where, and which were refused.
+    pub(crate) async fn acked(&mut self) -> (u64, Vec<(u64, String)>) {
+        match self.hear().await {
+            ToNode::Ack { acked_seq, rejected } => {
+                (acked_seq.0, rejected.into_iter().map(|r| (r.seq.0, r.reason)).collect())
+            }
+            other => panic!("{other:?} instead of an ack"),
+        }
+    }
+}
+
+/// An entry for the outbox: `raise RULE SUBJECT …` observed at that time.
+pub(crate) fn entry(seq: u64, observed_at: Timestamp, words: &str) -> Entry {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let phase = match words[0] {
+        "raise" => Phase::Raised,
+        "update" => Phase::Updated,
+        _ => Phase::Cleared,
+    };
+    let body = Body::Finding(finding(phase, &words[1..], observed_at));
+    Entry { seq: Seq(seq), event: encode_event(&Event { observed_at, body }) }
+}
