@@ -37,6 +37,12 @@ pub fn age(now: Timestamp, at: Timestamp) -> String {
     if since.as_secs() == 0 { "now".to_owned() } else { spoken(since) }
 }
 
+/// How long ago something was, for the end of a sentence.
+pub fn ago(now: Timestamp, at: Timestamp) -> String {
+    let since = now.since(at);
+    if since.as_secs() == 0 { "just now".to_owned() } else { format!("{} ago", spoken(since)) }
+}
+
 /// The time of day in UTC, e.g. `14:02:11`.
 pub fn time_of_day(at: Timestamp) -> String {
     at.to_string().get(11..19).unwrap_or("--:--:--").to_owned()
@@ -59,11 +65,12 @@ fn bytes(bytes: f64) -> String {
     format!("{} {}", number(bytes / 1024_f64.powi(power as i32)), units[power])
 }
 
-/// Three digits where there are that many, no zeros behind the point.
+/// Two or three digits that mean something, no zeros behind the point.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         big if big >= 100.0 => 0,
         big if big >= 10.0 => 1,
+        small if small > 0.0 && small < 0.1 => (1.0 - small.log10().floor()).min(9.0) as usize,
         _ => 2,
     };
     let text = format!("{value:.digits$}");
@@ -89,6 +96,8 @@ mod tests {
         assert_eq!(value(79.0, Unit::Code), "79");
         assert_eq!(value(0.384, Unit::Ratio), "0.38");
         assert_eq!(value(200.0, Unit::Count), "200");
+        assert_eq!(value(0.004_236, Unit::Ratio), "0.0042");
+        assert_eq!(value(0.0, Unit::Ratio), "0");
     }
 
     #[test]

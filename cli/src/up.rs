@@ -175,7 +175,7 @@ impl Printer {
     ) -> anyhow::Result<()> {
         match screen.format {
             Format::Json => screen.json(&self.counts())?,
-            Format::Table => screen.line(&self.counts().render(self.elapsed(now)))?,
+            Format::Table => screen.line(&self.counts().render(&self.elapsed(now)))?,
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ fn news(incident: &Incident, told: Told) -> Vec<Line> {
 /// A line as it is printed, e.g. `00:31  P2  gpu-oom            #1  severity: rose from P3`.
 pub fn render(time: &str, incident: &Incident, line: &Line, paint: Paint) -> String {
     let Incident { id, severity, kind, .. } = incident;
-    let begun = format!("{kind:<18}  {id:<4}  ");
+    let begun = format!("{kind:<17}  {id:<3}  ");
     let room = WIDTH - time.chars().count() - 6 - begun.chars().count();
     let severity = paint.severity(*severity, severity.as_str());
     format!("{time}  {severity}  {begun}{}", cut(&clean(&line.text), room))
@@ -132,9 +132,9 @@ mod tests {
         all.extend(told(&mut feed, &update(WatchChange::Snapshot, 3, 3)));
         all.extend(told(&mut feed, &update(WatchChange::Changed, 4, 4)));
         insta::assert_snapshot!(all.join("\n"), @r#"
-        00:07  P3  noisy-neighbour     #2    resnet50 on node-b is 1.9 times slower than its baseline
-        00:07  P3  noisy-neighbour     #2    joined: latency-high on node-b model resnet50: same model
-        00:07  P3  noisy-neighbour     #2    acknowledged: acknowledged
+        00:07  P3  noisy-neighbour    #2   resnet50 on node-b is 1.9 times slower than its baseline
+        00:07  P3  noisy-neighbour    #2   joined: latency-high on node-b model resnet50: same model
+        00:07  P3  noisy-neighbour    #2   acknowledged: acknowledged
         "#);
     }
 
@@ -149,12 +149,12 @@ mod tests {
     fn an_end_says_how_long_it_took() {
         let incident = sample::resolved();
         let update = WatchUpdate { change: WatchChange::Resolved, incident };
-        insta::assert_snapshot!(told(&mut Feed::default(), &update).join("\n"), @"00:07  P1  gpu-oom             #1    resolved after 1 min: memory of node-b GPU 1 is gone");
+        insta::assert_snapshot!(told(&mut Feed::default(), &update).join("\n"), @"00:07  P1  gpu-oom            #1   resolved after 1 min: memory of node-b GPU 1 is gone");
     }
 
     #[test]
     fn what_stood_when_the_watch_began_says_for_how_long() {
         let lines = told(&mut Feed::default(), &update(WatchChange::Snapshot, 1, 1));
-        insta::assert_snapshot!(lines.join("\n"), @"00:07  P3  noisy-neighbour     #2    resnet50 on node-b is 1.9 times slower than its baseline (ackn…");
+        insta::assert_snapshot!(lines.join("\n"), @"00:07  P3  noisy-neighbour    #2   resnet50 on node-b is 1.9 times slower than its baseline (acknow…");
     }
 }

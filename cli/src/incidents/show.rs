@@ -7,7 +7,7 @@ use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
 
-use crate::quantity::{age, evidence, time_of_day};
+use crate::quantity::{age, ago, evidence, time_of_day};
 use crate::text::{Paint, WIDTH, clean, wrap};
 
 /// Where the text of a labelled line begins.
@@ -35,7 +35,7 @@ fn head(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     let Incident { id, kind, state, severity, .. } = incident;
     let severity = paint.severity(*severity, severity.as_str());
     let since = match incident.resolved_at {
-        Some(over) => format!("{} ago, after {}", age(now, over), lasted(incident, over)),
+        Some(over) => format!("{}, after {}", ago(now, over), lasted(incident, over)),
         None => age(now, incident.opened_at),
     };
     let taken = incident.acknowledged_by.as_deref();
@@ -136,7 +136,7 @@ impl Page {
         self.line("  findings");
         for member in &incident.members {
             let state = match member.cleared_at {
-                Some(at) => format!("cleared {} ago", age(now, at)),
+                Some(at) => format!("cleared {}", ago(now, at)),
                 None => format!("{}, active {}", member.grade, age(now, member.raised_at)),
             };
             let text = format!("{} on {} ({state})", member.rule, place(member));
@@ -158,7 +158,7 @@ impl Page {
             let by = if actor == "gpuwarden" { "" } else { actor };
             let by = if by.is_empty() { String::new() } else { format!("{by}: ") };
             let begun = format!("    {}  {:<12}  ", time_of_day(*at), clean(kind));
-            self.wrapped(26, &begun, &format!("{by}{text}"));
+            self.wrapped(28, &begun, &format!("{by}{text}"));
         }
         self.dropped(incident.timeline_dropped, "lines");
     }

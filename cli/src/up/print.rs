@@ -1,10 +1,9 @@
 //! Incidents as they come: a line for each thing that happens, or a JSON object for each update.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use gpuwarden_proto::incident::WatchUpdate;
-use gpuwarden_proto::time::{Timestamp, spoken};
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType};
 use serde::Serialize;
 
@@ -56,15 +55,10 @@ impl Printer {
         match screen.format {
             Format::Json => screen.json(update),
             Format::Table => lines.iter().try_for_each(|line| {
-                let time = self.elapsed_clock(line.at);
+                let time = self.elapsed(line.at);
                 screen.line(&feed::render(&time, incident, line, screen.paint))
             }),
         }
-    }
-
-    /// How long it has been running.
-    pub fn elapsed(&self, now: Timestamp) -> Duration {
-        now.since(self.started)
     }
 
     /// What there was.
@@ -76,17 +70,16 @@ impl Printer {
         Counts { summary, resolved: self.resolved.len() }
     }
 
-    /// Minutes and seconds since the start.
-    fn elapsed_clock(&self, at: Timestamp) -> String {
-        let s = self.elapsed(at).as_secs();
+    /// Minutes and seconds since the start, e.g. `01:30`.
+    pub fn elapsed(&self, at: Timestamp) -> String {
+        let s = at.since(self.started).as_secs();
         format!("{:02}:{:02}", s / 60, s % 60)
     }
 }
 
 impl Counts {
     /// One line for people.
-    pub fn render(&self, elapsed: Duration) -> String {
-        let after = spoken(elapsed);
+    pub fn render(&self, after: &str) -> String {
         let all: usize = self.summary.values().sum();
         if all == 0 {
             return format!("after {after}: no incidents");
@@ -101,6 +94,7 @@ impl Counts {
 mod tests {
     use std::io::Write;
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use gpuwarden_proto::incident::{Incident, WatchChange};
 
@@ -144,12 +138,12 @@ mod tests {
     #[test]
     fn people_see_a_line_for_each_thing_and_a_count() {
         let (lines, counts) = printed(Format::Table, &updates());
-        let all = format!("{lines}{}", counts.render(Duration::from_secs(90)));
+        let all = format!("{lines}{}", counts.render("01:30"));
         insta::assert_snapshot!(all, @r#"
-        00:07  P2  gpu-hardware        #3    GPU 1 of node-b is lost (XID 79)
-        00:07  P3  noisy-neighbour     #2    resnet50 on node-b is 1.9 times slower than its baseline
-        01:42  P1  gpu-oom             #1    resolved after 1 min: memory of node-b GPU 1 is gone
-        after 1 min: 1 gpu-hardware, 1 gpu-oom, 1 noisy-neighbour; 1 of 3 resolved
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79)
+        00:07  P3  noisy-neighbour    #2   resnet50 on node-b is 1.9 times slower than its baseline
+        01:42  P1  gpu-oom            #1   resolved after 1 min: memory of node-b GPU 1 is gone
+        after 01:30: 1 gpu-hardware, 1 gpu-oom, 1 noisy-neighbour; 1 of 3 resolved
         "#);
     }
 
