@@ -87,7 +87,7 @@ impl Default for Patience {
             welcome: Duration::from_secs(10),
             ack: Duration::from_secs(30),
             stop: Duration::from_secs(2),
-            snapshot: Duration::from_secs(1),
+            snapshot: Duration::from_secs(10),
             healthy: Duration::from_secs(60),
             step: Backoff::STEP,
         }

@@ -25,7 +25,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, Phase, RuleId};
 
 use crate::classify::{assess, type_of};
-use crate::incident::{Case, Command, Kind, Limits, Refusal};
+use crate::incident::{Case, Command, Kind, Limits, Refusal, Renewed};
 use crate::node::{Key, Node, Place};
 use crate::replica::{Replica, Replicas};
 
@@ -330,10 +330,14 @@ impl State {
 
     fn refresh(&mut self, now: Timestamp, place: Place, finding: Finding, touched: &mut Touched) {
         let Some(case) = self.cases.get_mut(&place.incident) else { return };
-        touched.refreshed.insert(place.incident);
         let Some(slot) = place.slot else { return };
         let graded_by_numbers = finding.rule == RuleId::ErrorRateHigh;
-        let regraded = case.refresh(slot, finding);
+        let renewed = case.refresh(slot, finding);
+        if renewed == Renewed::Nothing {
+            return;
+        }
+        touched.refreshed.insert(place.incident);
+        let regraded = renewed == Renewed::Grade;
         if regraded {
             touched.change(place.incident);
         }

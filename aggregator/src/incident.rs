@@ -202,17 +202,25 @@ impl Case {
         self.touch(now);
     }
 
-    /// Newer numbers of an active member. Says whether more than numbers changed.
-    pub fn refresh(&mut self, slot: usize, finding: Finding) -> bool {
-        let Some(member) = self.incident.members.get_mut(slot) else { return false };
+    /// Newer numbers of an active member.
+    pub fn refresh(&mut self, slot: usize, finding: Finding) -> Renewed {
+        let Some(member) = self.incident.members.get_mut(slot) else { return Renewed::Nothing };
         let regraded = member.grade != finding.grade;
+        let (summary, mut evidence) = (shortened(finding.summary), finding.evidence);
+        let mut suspects = finding.suspects;
+        evidence.truncate(EVIDENCE_MAX);
+        suspects.truncate(SUSPECTS_MAX);
+        let same =
+            member.summary == summary && member.evidence == evidence && member.suspects == suspects;
         member.grade = finding.grade;
-        member.summary = shortened(finding.summary);
-        member.evidence = finding.evidence;
-        member.evidence.truncate(EVIDENCE_MAX);
-        member.suspects = finding.suspects;
-        member.suspects.truncate(SUSPECTS_MAX);
-        regraded
+        member.summary = summary;
+        member.evidence = evidence;
+        member.suspects = suspects;
+        match (regraded, same) {
+            (true, _) => Renewed::Grade,
+            (false, false) => Renewed::Numbers,
+            (false, true) => Renewed::Nothing,
+        }
     }
 
     /// The numbers of its members were renewed.
@@ -310,15 +318,40 @@ impl Case {
         self.incident.updated_at = self.incident.updated_at.max(now);
     }
 
+    /// The title speaks of the worst that is of the incident's own type: memory that is gone rather
+    /// than memory that will be.
     fn entitle(&mut self) {
         let cause = &self.incident.members[0];
+        let same_kind = |member: &&Member| {
+            crate::classify::type_of(member.rule) == self.incident.kind
+                && member.cleared_at.is_none() == cause.cleared_at.is_none()
+        };
+        let worse = |best: &'_ Member, member: &'_ Member| member.grade > best.grade;
+        let named = self
+            .incident
+            .members
+            .iter()
+            .filter(same_kind)
+            .fold(cause, |best, member| if worse(best, member) { member } else { best });
         let elsewhere = self.incident.members.iter().any(|member| member.node != cause.node);
         self.incident.title = if elsewhere {
-            format!("{} on several nodes: {}", cause.subject, cause.summary)
+            format!("{} on several nodes: {}", named.subject, named.summary)
         } else {
-            format!("{}: {}", place(cause), cause.summary)
+            format!("{}: {}", place(named), named.summary)
         };
     }
+}
+
+/// What a refresh changed. A node says all that is true now once in a while; what was known is no
+/// news to those who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// It was known.
+    Nothing,
+    /// Newer numbers.
+    Numbers,
+    /// It got worse or better, too.
+    Grade,
 }
 
 /// A finding as a member.

@@ -49,7 +49,8 @@ fn check(model: &ModelWindow, context: &Context<'_>) -> Verdict {
         }
         Presence::Loading => {
             let loading = context.now.moment.since(presence.since).max(away);
-            if context.active || loading >= context.thresholds.load_limit {
+            // Loading again is neither recovery nor news; the finding stands as it was told.
+            if loading >= context.thresholds.load_limit {
                 missed(loading, context.thresholds.load_limit, "is still loading")
             } else {
                 Verdict::Missing

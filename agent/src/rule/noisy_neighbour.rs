@@ -39,6 +39,8 @@ pub(super) const RULE: Rule = Rule {
 const USE_MIN: f64 = 0.2;
 /// Hardware slowdown, thermal slowdown (software and hardware) and power brake, as NVML has them.
 const THROTTLE_BITS: u64 = 0x8 | 0x20 | 0x40 | 0x80;
+/// A suspect that was not busy within this many seconds has left.
+const PRESENT_SECONDS: usize = 30;
 /// Seconds looked at.
 const SECONDS: u64 = 180;
 /// Evidence is weighed: a strong contrast needs fewer seconds than a slight one.
@@ -139,6 +141,10 @@ fn contrast<'w>(gpu: &'w GpuWindow, pid: u32, pairs: &[(f64, f64)]) -> Option<Co
         return None;
     }
     let middle = f64::midpoint(most, least);
+    // Who has left slows nobody any more, whatever the last minutes show.
+    if !pairs.iter().rev().take(PRESENT_SECONDS).any(|(used, _)| *used >= middle) {
+        return None;
+    }
     let (busy, calm): (Vec<_>, Vec<_>) = pairs.iter().partition(|(used, _)| *used >= middle);
     let (busy_s, calm_s) = (median(&busy)?, median(&calm)?);
     Some(Contrast {
