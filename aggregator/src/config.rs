@@ -238,6 +238,12 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_says_what_is_the_default_anyway() {
+        let sample = include_str!("../../packaging/aggregator.toml");
+        assert_eq!(Config::parse("aggregator.toml", sample), Ok(Config::default()));
+    }
+
+    #[test]
     fn all_mistakes_are_told_at_once() {
         let text = "[grpc]\nlisten = \"nowhere\"\n[incidents]\nquiet_period = \"0s\"\n\
             spoon = 1\n[limits]\nnodes = 0\n[nodes]\nlost_after = \"3s\"\n";

@@ -14,9 +14,9 @@ use super::Node;
 /// Names the library to the reader below.
 const LIBRARY: &str = "STANDIN_TEST_LIBRARY";
 
-/// Not a test of its own: what [`Reader`] runs. It answers each line with the memory in use.
+/// The other process: [`Reader`] runs this test with [`LIBRARY`] set, and then it answers each line
+/// with the memory in use. In the ordinary run there is nobody to answer.
 #[test]
-#[ignore = "run by the other tests of this module, in a process of its own"]
 fn reader() {
     let Some(library) = env::var_os(LIBRARY) else { return };
     let nvml = Nvml::builder().lib_path(&library).init().unwrap();
@@ -36,7 +36,7 @@ struct Reader {
 impl Reader {
     fn start(library: &Path, environment: &[(&str, PathBuf)]) -> Self {
         let mut process = Spawn::new(env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "sharing::reader", "--nocapture"])
+            .args(["--exact", "sharing::reader", "--nocapture"])
             .env(LIBRARY, library)
             .envs(environment.iter().cloned())
             .stdin(Stdio::piped())
