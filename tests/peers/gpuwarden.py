@@ -316,7 +316,7 @@ class Gpuwarden:
             changes = self.aggregator.ask("change", "list")
         except (subprocess.SubprocessError, json.JSONDecodeError):
             return None
-        return sum(change["kind"] == "model-deployed" for change in changes or ())
+        return sum(change["kind"] == "model-deployed" for change in changes["changes"])
 
 
 def toml(config: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ DETECT_TIMEOUT_S = 15.0
 SETTLE_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 45.0
 START_S = 8.0
+HEALED_TRAFFIC_S = 15.0
 
 
 class Stuck(Fault):
@@ -59,6 +60,16 @@ class Stuck(Fault):
         """Whatever waited is worked off."""
         self._triton.repository.unblock(subject)
         self._flow.stop()
+
+
+class HealedErrors(Errors):
+    """Half of the requests fail, and then they succeed again: silence alone would not be recovery."""
+
+    def heal(self, subject: str) -> None:
+        """Traffic goes on until it has shown that all is well."""
+        self._triton.repository.fail(subject, 0.0)
+        time.sleep(HEALED_TRAFFIC_S)
+        super().heal(subject)
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,7 @@ def run(seconds: float) -> Run:
         course.calm(seconds, main, load)
         for trouble in [
             Trouble(QueueBackup(main, load, ["queue"]), "high-latency"),
-            Trouble(Errors(main, load, ["errors"]), "high-error-rate"),
+            Trouble(HealedErrors(main, load, ["errors"]), "high-error-rate"),
             Trouble(LoadFailure(main, ["broken"]), "model-unavailable"),
             Trouble(Unloaded(main, ["away"]), "model-unavailable"),
             Trouble(Stuck(main, load, "stuck"), "high-latency", STALL_TIMEOUT_S),

@@ -232,8 +232,9 @@ pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<L
         let apart = later.since(earlier);
         (apart, apart <= windows.after || lasting)
     } else {
+        // What is over before its cause is seen had another.
         let apart = earlier.since(later);
-        (apart, apart <= windows.before)
+        (apart, effect.active && apart <= windows.before)
     };
     in_time.then_some(Link { nearness, apart, because: edge.because })
 }
