@@ -26,6 +26,7 @@ use gpuwarden_proto::event::{Evidence, Subject, Suspect, Unit};
 use gpuwarden_proto::vocab::{Grade, RuleId};
 
 use super::{Check, Context, Observation, Rule, Verdict, ms};
+use crate::sample::GpuProcess;
 use crate::window::{GpuWindow, ModelWindow};
 
 pub(super) const RULE: Rule = Rule {
@@ -95,7 +96,7 @@ fn shares(model: &ModelWindow, gpu: &GpuWindow, context: &Context<'_>) -> bool {
     if !model.gpus.is_empty() {
         return model.gpus.contains(&gpu.uuid);
     }
-    context.window.gpus.len() == 1 || gpu.processes.iter().any(|process| process.is_server())
+    context.window.gpus.len() == 1 || gpu.processes.iter().any(GpuProcess::is_server)
 }
 
 fn excused(gpu: &GpuWindow, context: &Context<'_>) -> bool {

@@ -4,6 +4,7 @@
 //! so that tests in one process share nothing.
 #![allow(unsafe_code, reason = "the raw calls of NVML are what is tested")]
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::disallowed_methods, reason = "how long a call takes is what is tested")]
 
 mod events;
 mod faults;
