@@ -33,6 +33,9 @@ SETTLE_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 45.0
 START_S = 8.0
 HEALED_TRAFFIC_S = 15.0
+BLIND_TIMEOUT_S = 2.0
+OUTAGE_S = 5.0
+HEARTBEATS_S = 5.0
 
 
 class Stuck(Fault):
@@ -62,6 +65,48 @@ class Stuck(Fault):
         self._flow.stop()
 
 
+class DriverBlocked(Fault):
+    """A call into the driver does not return: the agent sees no GPU any more, and must say so."""
+
+    kind = "driver_blocked"
+    rules = frozenset({"telemetry-blind"})
+
+    def __init__(self, standin: Standin) -> None:
+        super().__init__(["nvml"])
+        self._standin = standin
+
+    def give(self, subject: str) -> Line | None:  # type: ignore[override]
+        """Every GPU is asked for its memory, and none answers."""
+        self._standin.command("fault", call="nvmlDeviceGetMemoryInfo_v2", block=True)
+        return None
+
+    def heal(self, subject: str) -> None:
+        """The calls return."""
+        self._standin.command("clear_fault")
+
+
+class FallenOff(Fault):
+    """XID 79, and the driver has lost the GPU."""
+
+    kind = "fallen_off"
+    rules = frozenset({"xid", "gpu-lost"})
+
+    def __init__(self, standin: Standin, gpu: int) -> None:
+        super().__init__([standin.uuids[gpu]])
+        self._standin = standin
+        self._gpu = gpu
+
+    def give(self, subject: str) -> Line | None:  # type: ignore[override]
+        """As it comes: the event first."""
+        self._standin.command("xid", gpu=self._gpu, code=79)
+        self._standin.command("lose_gpu", gpu=self._gpu)
+        return None
+
+    def heal(self, subject: str) -> None:
+        """The GPU is back. The XID stays: the driver never says that a GPU is well again."""
+        self._standin.command("restore_gpu", gpu=self._gpu)
+
+
 class HealedErrors(Errors):
     """Half of the requests fail, and then they succeed again: silence alone would not be recovery."""
 
@@ -79,6 +124,8 @@ class Trouble:
     fault: Fault
     type: str
     timeout_s: float = DETECT_TIMEOUT_S
+    # Whether the incident is over when the fault is healed.
+    ends: bool = True
 
 
 class Run:
@@ -113,8 +160,9 @@ class Run:
             return self.check(name, f"none within {trouble.timeout_s:g} s")
         wrong = None if line.incident["type"] == trouble.type else f"its type is {line.incident['type']}"
         self.check(name, wrong or _incomplete(line), f"#{line.id} {line.incident['severity']} {line.incident['title']}")
-        settled = self._wait(lambda: watch.free(*fault.names(subject)))
-        self.check(f"{fault.kind} is over when it is healed", None if settled else "it is still open")
+        if trouble.ends:
+            settled = self._wait(lambda: watch.free(*fault.names(subject)))
+            self.check(f"{fault.kind} is over when it is healed", None if settled else "it is still open")
         others = [one for one in watch.opened_since(0) if one.id not in before | {line.id}]
         wrong = json.dumps([one.incident["title"] for one in others]) if others else None
         self.check(f"{fault.kind} gives one incident and no other", wrong)
@@ -132,6 +180,25 @@ class Run:
         recorded = self._gpuwarden.deploys_recorded()
         wrong = None if recorded == len(journal.deploys) else f"{recorded} recorded of {len(journal.deploys)}"
         self.check("each deploy is recorded as a change", wrong)
+
+    def aggregator_gone(self, standin: Standin, gpu: int) -> None:
+        """What happens while nobody listens is told afterwards, once, and what was known is still known."""
+        aggregator, watch, uuid = self._gpuwarden.aggregator, self._gpuwarden.watch, standin.uuids[gpu]
+        known = {one["id"] for one in aggregator.ask("incidents", "list", "--all")["incidents"]}
+        aggregator.kill()
+        standin.fill(gpu)
+        time.sleep(OUTAGE_S)
+        restarted_at = time.time()
+        aggregator.start()
+        line = watch.wait_for(lambda line: line.concerns(uuid), SETTLE_TIMEOUT_S, since=restarted_at)
+        self.check("a fault while the aggregator is gone is told when it is back", None if line else "it never was")
+        time.sleep(HEARTBEATS_S)
+        incidents = aggregator.ask("incidents", "list", "--all")["incidents"]
+        told = [m for one in incidents for m in one["members"] if uuid in json.dumps(m["subject"])]
+        self.check("and told once", None if len(told) == 1 else f"{len(told)} members speak of it")
+        lost = known - {one["id"] for one in incidents}
+        self.check("no incident was lost by the restart", f"{sorted(lost)} are gone" if lost else None)
+        standin.relieve(gpu)
 
     def _wait(self, met: Callable[[], bool]) -> bool:
         until = time.monotonic() + SETTLE_TIMEOUT_S
@@ -157,7 +224,7 @@ def run(seconds: float) -> Run:
         main = stack.enter_context(Triton(folder / "main", [*healthy_models(), *extra]))
         other = stack.enter_context(Triton(folder / "other", [fast("elsewhere")]))
         load = stack.enter_context(Load(1))
-        standin = Standin(folder / "nvml", gpus=2)
+        standin = Standin(folder / "nvml", gpus=3)
         gpuwarden = stack.enter_context(Gpuwarden(folder, [main, other], "default", standin.nvml))
         course = Run(gpuwarden)
         time.sleep(START_S)
@@ -170,8 +237,11 @@ def run(seconds: float) -> Run:
             Trouble(Stuck(main, load, "stuck"), "high-latency", STALL_TIMEOUT_S),
             Trouble(Killed([other]), "model-unavailable"),
             Trouble(MemoryExhausted(standin), "gpu-oom"),
+            Trouble(DriverBlocked(standin), "telemetry-blind", BLIND_TIMEOUT_S),
+            Trouble(FallenOff(standin, 2), "gpu-hardware", ends=False),
         ]:
             course.trouble(trouble)
+        course.aggregator_gone(standin, 1)
         return course
 
 

@@ -1,3 +1,3 @@
-//! Suite.
+//! What holds for the whole of the workspace.
 
 mod tidy;

@@ -86,15 +86,15 @@ pub const EDGES: &[Edge] = &[
         because: "GPU memory had been running out",
     },
     Edge {
-        causes: &[R::GpuMemoryExhausted, R::GpuMemoryExhausting, R::HostMemoryOom],
-        effects: SERVING,
+        causes: &[R::GpuMemoryExhausted, R::HostMemoryOom],
+        effects: &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh],
         nearness: Nearness::Node,
         because: "memory ran out",
     },
     Edge {
         causes: &[R::NoisyNeighbour],
         effects: WAITING,
-        nearness: Nearness::Node,
+        nearness: Nearness::Model,
         because: "a neighbour on the GPU slows it",
     },
     Edge {
@@ -165,6 +165,24 @@ pub struct Windows {
     pub before: Duration,
 }
 
+/// Two things of which no more is known than that they are on one node may be unrelated, so they
+/// must be close in time.
+const NODE_WINDOWS: Windows =
+    Windows { after: Duration::from_secs(10), before: Duration::from_secs(5) };
+
+impl Windows {
+    /// The windows for findings that are so near.
+    fn at(self, nearness: Nearness) -> Self {
+        match nearness {
+            Nearness::Node => Self {
+                after: self.after.min(NODE_WINDOWS.after),
+                before: self.before.min(NODE_WINDOWS.before),
+            },
+            Nearness::Gpu | Nearness::Server | Nearness::Model => self,
+        }
+    }
+}
+
 impl Default for Windows {
     fn default() -> Self {
         Self { after: Duration::from_secs(60), before: Duration::from_secs(30) }
@@ -227,6 +245,7 @@ pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<L
     let edge = edges().find(|edge| nearness >= edge.nearness)?;
     // What names the same server or model may be an effect for as long as the cause lasts.
     let lasting = cause.active && nearness >= Nearness::Server;
+    let windows = if cause.rule == RuleId::NodeLost { windows } else { windows.at(nearness) };
     let (earlier, later) = (cause.raised_at, effect.raised_at);
     let (apart, in_time) = if later >= earlier {
         let apart = later.since(earlier);

@@ -88,7 +88,7 @@ fn a_late_cause_becomes_the_cause_and_takes_in_what_it_explains() {
         "
         0 node-a raise latency-high bert
         2 node-a raise error-rate-high resnet 0.5
-        9 node-a raise gpu-lost gpu0 down
+        4 node-a raise gpu-lost gpu0 down
     ",
     );
     insta::assert_snapshot!(stage.shown(), @r"
@@ -236,7 +236,7 @@ fn a_snapshot_clears_only_what_it_could_have_seen() {
 fn a_snapshot_raises_what_is_not_known_and_keeps_what_is() {
     insta::assert_snapshot!(play("
         0 node-a raise queue-backup bert
-        9 node-a snapshot models=bert sources=nvml,triton/default active=queue-backup/bert,xid/gpu3
+        4 node-a snapshot models=bert sources=nvml,triton/default active=queue-backup/bert,xid/gpu3
     "), @r"
     #1 P3 gpu-hardware open: queue-backup: service is degraded
       node-a GPU 3 xid: explains queue-backup, same node: a GPU of the node is sick

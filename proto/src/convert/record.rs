@@ -71,3 +71,27 @@ pub fn encode_change(change: &ObservedChange) -> Vec<u8> {
 pub fn decode_change(bytes: &[u8]) -> Result<ObservedChange, Refused> {
     decoded::<pb::ObservedChange>("change", bytes)?.try_into()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::convert::{decode_event, encode_event};
+    use crate::event::{Body, Event, Gap};
+    use crate::time::Timestamp;
+    use crate::vocab::Seq;
+
+    #[test]
+    fn what_a_newer_agent_says_is_kept_as_it_came() {
+        let gap = Gap { count: 1, first_seq: 2, last_seq: 2, reason: "full".to_owned() };
+        let event = Event { observed_at: Timestamp::from_unix_s(1), body: Body::Gap(gap) };
+        let mut newer = encode_event(&event).to_vec();
+        // Field 99, length-delimited: "new".
+        newer.extend([0x9a, 0x06, 0x03, b'n', b'e', b'w']);
+        let entry = Entry { seq: Seq(3), event: Bytes::from(newer) };
+        assert_eq!(decode_event(&entry.event), Ok(event));
+        let kept = decode_entries(&encode_entries(std::slice::from_ref(&entry)));
+        assert_eq!(kept, Ok(vec![entry]));
+    }
+}
