@@ -44,7 +44,7 @@ def missing(incident: dict[str, Any]) -> list[str]:
     members = incident.get("members") or []
     if not members or not all(member.get("subject") for member in members):
         lacks.append("subject")
-    if not any(member.get("evidence") for member in members) and incident["type"] != "model-unavailable":
+    if not members or not all(member.get("evidence") for member in members):
         lacks.append("evidence")
     return lacks
 

@@ -10,6 +10,7 @@
 //!
 //! **Runbook.** gpu-hardware.
 
+use gpuwarden_proto::event::{Evidence, Unit};
 use gpuwarden_proto::vocab::{Grade, RuleId};
 
 use super::{Check, Context, Rule, Verdict, firing, ms};
@@ -18,11 +19,13 @@ use crate::window::GpuWindow;
 pub(super) const RULE: Rule =
     Rule { id: RuleId::GpuLost, enter: ms(0), leave: ms(10_000), check: Check::Gpu(check) };
 
-fn check(gpu: &GpuWindow, _context: &Context<'_>) -> Verdict {
+fn check(gpu: &GpuWindow, context: &Context<'_>) -> Verdict {
     match gpu.lost_since {
-        Some(_) => {
+        Some(since) => {
+            let lost_s = context.now.moment.since(since).as_secs_f64();
+            let evidence = Evidence::new("time lost", lost_s, Unit::Seconds).against(0.0);
             let summary = format!("the driver has lost {} at {}", gpu.name, gpu.pci_bus_id);
-            firing(Grade::Down, summary, Vec::new())
+            firing(Grade::Down, summary, vec![evidence])
         }
         None => Verdict::Quiet,
     }

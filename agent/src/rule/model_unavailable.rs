@@ -43,7 +43,7 @@ fn check(model: &ModelWindow, context: &Context<'_>) -> Verdict {
     let away = presence.away_for(context.now.moment);
     match &presence.presence {
         Presence::Ready => Verdict::Quiet,
-        Presence::Failed(reason) => failed(reason),
+        Presence::Failed(reason) => failed(reason, context.now.moment.since(presence.since)),
         Presence::Away if away >= context.thresholds.unload_grace => {
             missed(away, context.thresholds.unload_grace, "was unloaded and is not back")
         }
@@ -61,10 +61,12 @@ fn check(model: &ModelWindow, context: &Context<'_>) -> Verdict {
     }
 }
 
-fn failed(reason: &str) -> Verdict {
+fn failed(reason: &str, unavailable: Duration) -> Verdict {
     let first = reason.lines().next().unwrap_or_default();
     let short: String = first.chars().take(REASON_MAX).collect();
-    firing(Grade::Down, format!("could not be loaded: {short}"), Vec::new())
+    let evidence = Evidence::new("time unavailable", unavailable.as_secs_f64(), Unit::Seconds);
+    let summary = format!("could not be loaded: {short}");
+    firing(Grade::Down, summary, vec![evidence.against(0.0)])
 }
 
 fn missed(away: Duration, grace: Duration, what: &str) -> Verdict {
