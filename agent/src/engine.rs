@@ -122,10 +122,7 @@ impl Engine {
             let active = self.stands.get(&key).is_some_and(|stand| stand.hold.is_active());
             let context =
                 Context { now, window: &self.window, thresholds: &self.thresholds, active };
-            let verdict = catch_unwind(AssertUnwindSafe(|| check(&context))).unwrap_or_else(|_| {
-                panics += 1;
-                Verdict::Missing
-            });
+            let verdict = guarded(&mut panics, || check(&context));
             // What is quiet and was quiet needs no place to stand.
             if self.stands.contains_key(&key)
                 || matches!(verdict, Verdict::Firing(_) | Verdict::Suspicious)
@@ -264,11 +261,32 @@ impl Touched {
     }
 }
 
+/// A rule that fails by a bug of ours says nothing, and is counted: the others go on.
+fn guarded(panics: &mut u64, check: impl FnOnce() -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|_| {
+        *panics += 1;
+        Verdict::Missing
+    })
+}
+
 fn server_of(subject: &Subject) -> Option<ServerName> {
     match subject {
         Subject::Model { server, .. } | Subject::Server { server } => Some(server.clone()),
         Subject::Node | Subject::Gpu { .. } | Subject::Process { .. } | Subject::Source { .. } => {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_panics_is_counted_and_says_nothing() {
+        let mut panics = 0;
+        let verdict = guarded(&mut panics, || panic!("a bug of ours"));
+        assert_eq!((verdict, panics), (Verdict::Missing, 1));
+        assert_eq!((guarded(&mut panics, || Verdict::Quiet), panics), (Verdict::Quiet, 1));
     }
 }

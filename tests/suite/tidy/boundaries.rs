@@ -5,11 +5,12 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
     "agent/src/hold",
+    "agent/src/engine*",
     "agent/src/remedy*",
     "aggregator/src/correlate*",
     "aggregator/src/classify*",
@@ -30,10 +31,6 @@ const IMPURE_PATHS: [&str; 10] = [
     "crate::clock",
 ];
 const IMPURE_WORDS: [&str; 2] = ["Mutex", "RwLock"];
-
-/// The engine owns state and is driven from outside: it may log, but not wait, read or look at a clock.
-const ENGINE: &str = "agent/src/engine*";
-const ENGINE_IMPURE_PATHS: [&str; 3] = ["tokio", "std::fs", "crate::clock"];
 
 /// The modules that may hold SQL, wherever they stand.
 const STORES: [&str; 2] = ["store", "outbox"];
@@ -61,22 +58,18 @@ const WIRE_EDGE: [&str; 6] = [
 const UNSAFE: [&str; 3] = ["tests/nvml-standin/*", "agent/src/probe*", "agent/src/source/nvml*"];
 
 pub(super) fn impure(source: &Source) -> Vec<Offence> {
-    let (paths, names) = if is_one_of(&source.path, &PURE) {
-        (IMPURE_PATHS.as_slice(), IMPURE_WORDS.as_slice())
-    } else if is_one_of(&source.path, &[ENGINE]) {
-        (ENGINE_IMPURE_PATHS.as_slice(), [].as_slice())
-    } else {
+    if !is_one_of(&source.path, &PURE) {
         return Vec::new();
-    };
+    }
     let advice = |what: &str| format!("`{what}` in a pure module: take it as an argument instead");
     let mut offences = Vec::new();
     for (at, path) in paths_in(&source.code) {
         let banned = |ban: &&&str| path == **ban || path.starts_with(&format!("{ban}::"));
-        if let Some(ban) = paths.iter().find(banned) {
+        if let Some(ban) = IMPURE_PATHS.iter().find(banned) {
             offences.push(Offence::at(source, at, advice(ban)));
         }
     }
-    for name in names {
+    for name in IMPURE_WORDS {
         offences.extend(words(&source.code, name).map(|at| Offence::at(source, at, advice(name))));
     }
     let clocks = source.code.match_indices("::now(");
