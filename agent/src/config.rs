@@ -2,6 +2,7 @@
 
 mod read;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -119,6 +120,8 @@ pub struct OutboxConfig {
 pub struct Config {
     /// Who this node is.
     pub node: NodeId,
+    /// Where the node stands and what it is for, e.g. its rack; told to the aggregator.
+    pub labels: BTreeMap<String, String>,
     /// Folder for the outbox.
     pub state_dir: PathBuf,
     /// Where metrics, health and `status` are served.
@@ -143,6 +146,7 @@ impl Config {
     pub fn local(node: NodeId, state_dir: PathBuf) -> Self {
         Self {
             node,
+            labels: BTreeMap::new(),
             state_dir,
             status_listen: SocketAddr::from(([127, 0, 0, 1], 7081)),
             triton: vec![TritonConfig::usual(Profile::Default)],

@@ -55,6 +55,7 @@ pub struct Engine {
     thresholds: Thresholds,
     stands: BTreeMap<(RuleId, Subject), Stand>,
     hostname: String,
+    labels: BTreeMap<String, String>,
     counters: EngineCounters,
 }
 
@@ -71,8 +72,16 @@ impl Engine {
             thresholds,
             stands: BTreeMap::new(),
             hostname: String::new(),
+            labels: BTreeMap::new(),
             counters: EngineCounters::default(),
         }
+    }
+
+    /// The same, on a node that is labelled so.
+    #[must_use]
+    pub fn labelled(mut self, labels: BTreeMap<String, String>) -> Self {
+        self.labels = labels;
+        self
     }
 
     /// What was counted.
@@ -179,9 +188,14 @@ impl Engine {
             Verdict::Missing => (Sight::Missing, None),
         };
         let key = (rule.id, subject.identity());
+        let gpus = self.window.gpus_of(&subject);
         let stand = self.stands.entry(key.clone()).or_default();
         let finding = match stand.hold.step(now.moment, sight, rule.enter, rule.leave) {
-            Step::Raise { since } => stand.raise(now, rule.id, subject, seen?, since),
+            Step::Raise { since } => {
+                let finding = stand.raise(now, rule.id, subject, seen?, since);
+                finding.gpus = gpus;
+                finding.clone()
+            }
             Step::Stay => stand.update(now, seen?)?,
             Step::Clear => {
                 let (_, finding) = self.stands.remove(&key)?.told?;
@@ -206,7 +220,7 @@ impl Stand {
         subject: Subject,
         seen: Observation,
         since: Moment,
-    ) -> Finding {
+    ) -> &mut Finding {
         let finding = Finding {
             rule,
             subject,
@@ -216,9 +230,9 @@ impl Stand {
             evidence: seen.evidence,
             suspects: seen.suspects,
             raised_at: now.wall.before(now.moment.since(since)),
+            gpus: Vec::new(),
         };
-        self.told = Some((now.moment, finding.clone()));
-        finding
+        &mut self.told.insert((now.moment, finding)).1
     }
 
     /// Newer numbers: told when it got worse, or when they changed and enough time has passed.

@@ -77,7 +77,7 @@ pub async fn run(
 
     let servers: Vec<ServerName> = config.triton.iter().map(|one| one.name.clone()).collect();
     let watchman = Watchman {
-        engine: Engine::new(config.thresholds.clone(), &servers),
+        engine: Engine::new(config.thresholds.clone(), &servers).labelled(config.labels.clone()),
         clock,
         looks: std::mem::take(&mut sources.looks),
         server_pids: sources.server_pids.clone(),

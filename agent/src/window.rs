@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 pub use availability::{Availability, Presence, Turn};
 pub use gpu::{GpuWindow, XidRecord};
+use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::vocab::{GpuUuid, ServerName, SourceName};
 pub use model::{ModelKey, ModelWindow, Step, Totals};
 pub use ring::Ring;
@@ -41,5 +42,23 @@ impl Window {
     pub fn gpu_at(&self, pci_bus_id: &str) -> Option<&GpuWindow> {
         let wanted = gpu::pci_key(pci_bus_id)?;
         self.gpus.values().find(|gpu| gpu::pci_key(&gpu.pci_bus_id) == Some(wanted))
+    }
+
+    /// The GPUs that a model or a server runs on, as far as its metrics tell; none for all else.
+    pub fn gpus_of(&self, subject: &Subject) -> Vec<GpuUuid> {
+        let (Subject::Model { server, .. } | Subject::Server { server }) = subject else {
+            return Vec::new();
+        };
+        let models = self.servers.get(server).into_iter().flat_map(|one| one.models.values());
+        let of_subject = models.filter(|model| match subject {
+            Subject::Model { model: name, version, .. } => {
+                model.key.model == *name && model.key.version == *version
+            }
+            _ => true,
+        });
+        let mut gpus: Vec<GpuUuid> = of_subject.flat_map(|model| model.gpus.clone()).collect();
+        gpus.sort_unstable();
+        gpus.dedup();
+        gpus
     }
 }

@@ -116,6 +116,8 @@ impl Case {
             version: 1,
             members_dropped: 0,
             timeline_dropped: 0,
+            roots: Vec::new(),
+            merged_into: None,
         };
         let mut case = Self { incident, limits, active: 1, quiet_since: None };
         case.entitle();
@@ -368,6 +370,8 @@ pub fn member(node: NodeId, finding: Finding, reason: String) -> Member {
         raised_at: finding.raised_at,
         cleared_at: None,
         reason,
+        score: 1.0,
+        gpus: finding.gpus,
     };
     member.evidence.truncate(EVIDENCE_MAX);
     member.suspects.truncate(SUSPECTS_MAX);

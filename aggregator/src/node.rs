@@ -186,6 +186,7 @@ pub fn lost_finding(node: &NodeId, last_seen_at: Timestamp, now: Timestamp) -> F
         summary: format!("{node} has not been heard of for {}", spoken(silent)),
         evidence: vec![Evidence::new("silence", silent.as_secs_f64(), Unit::Seconds)],
         suspects: Vec::new(),
+        gpus: Vec::new(),
         raised_at: last_seen_at,
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Fin
         evidence: ratio.iter().map(|value| Evidence::new("share", *value, Unit::Ratio)).collect(),
         suspects: Vec::new(),
         raised_at,
+        gpus: Vec::new(),
     }
 }
 
@@ -130,6 +131,7 @@ fn model(text: &str) -> Model {
         reason: String::new(),
         requests_per_s: rate.parse().ok(),
         pending: None,
+        gpus: Vec::new(),
     }
 }
 

@@ -125,6 +125,7 @@ mod tests {
             reason: String::new(),
             requests_per_s: None,
             pending: None,
+            gpus: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ mod record;
 mod uplink;
 
 pub use event::{decode_event, encode_event};
+pub use inventory::{LABEL_MAX_BYTES, LABELS_MAX};
 pub use record::{
     decode_change, decode_entries, decode_incident, decode_snapshot, encode_change, encode_entries,
     encode_incident, encode_snapshot,

@@ -217,6 +217,8 @@ pub struct Finding {
     pub suspects: Vec<Suspect>,
     /// When the condition was first seen.
     pub raised_at: Timestamp,
+    /// The GPUs that a model or a server runs on, as far as the node knows; empty for all else.
+    pub gpus: Vec<GpuUuid>,
 }
 
 /// Something that was done to the node. A change is not trouble.

@@ -2,9 +2,26 @@
 
 use serde::Serialize;
 
+use crate::entity::Entity;
 use crate::event::{Evidence, Subject, Suspect};
 use crate::time::Timestamp;
-use crate::vocab::{Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
+use crate::vocab::{
+    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity,
+};
+
+/// Likely causes that are kept of one incident.
+pub const ROOTS_MAX: usize = 5;
+
+/// A likely cause of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Root {
+    /// What.
+    pub entity: Entity,
+    /// How likely, 0 to 1.
+    pub score: f64,
+    /// Why, in one sentence.
+    pub reason: String,
+}
 
 /// A finding that belongs to an incident.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +46,10 @@ pub struct Member {
     pub cleared_at: Option<Timestamp>,
     /// Why it belongs here.
     pub reason: String,
+    /// How sure that is, 0 to 1.
+    pub score: f64,
+    /// The GPUs that a model or a server runs on, as far as its node knows.
+    pub gpus: Vec<GpuUuid>,
 }
 
 /// One line of an incident's history.
@@ -80,6 +101,10 @@ pub struct Incident {
     pub members_dropped: u64,
     /// Timeline entries that did not fit.
     pub timeline_dropped: u64,
+    /// The most likely causes, the likeliest first; at most [`ROOTS_MAX`].
+    pub roots: Vec<Root>,
+    /// The incident that took this one in.
+    pub merged_into: Option<IncidentId>,
 }
 
 /// Why a watcher is shown an incident.

@@ -1,5 +1,7 @@
 //! What a node says of itself: its GPUs, servers, models and sources.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::event::Finding;
@@ -44,6 +46,8 @@ pub struct Model {
     pub requests_per_s: Option<f64>,
     /// Requests waiting; `None` when unknown.
     pub pending: Option<f64>,
+    /// The GPUs it runs on, as far as they are known.
+    pub gpus: Vec<GpuUuid>,
 }
 
 /// A Triton server.
@@ -87,6 +91,8 @@ pub struct Snapshot {
     pub servers: Vec<Server>,
     /// The agent's sources.
     pub sources: Vec<Source>,
+    /// Where the node stands and what it is for, as its config says; e.g. `rack`, `zone`.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Snapshot {
@@ -100,6 +106,7 @@ impl Snapshot {
             gpus: Vec::new(),
             servers: Vec::new(),
             sources: Vec::new(),
+            labels: BTreeMap::new(),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - [`settings`]: TOML files read with all their mistakes at once
 
 pub mod convert;
+pub mod entity;
 pub mod event;
 pub mod fleet;
 pub mod incident;

@@ -243,6 +243,11 @@ impl<'t> Section<'t> {
         self.notes.add(self.at, self.path_of(key), fault);
     }
 
+    /// The keys that were not asked for yet, in order: for a table whose keys are free.
+    pub fn keys(&self) -> Vec<String> {
+        self.table.keys().map(|key| key.get_ref().to_string()).collect()
+    }
+
     fn take(&mut self, key: &str) -> Option<(usize, DeValue<'t>)> {
         let value = self.table.remove(key)?;
         Some((value.span().start, value.into_inner()))

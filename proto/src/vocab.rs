@@ -157,6 +157,36 @@ words! {
 }
 
 words! {
+    /// What a thing of the fleet is.
+    EntityKind, "kind of entity" {
+        /// A part of a site that fails together: its power, its network.
+        Zone = "zone",
+        /// A rack with its switch and its power.
+        Rack = "rack",
+        /// A node.
+        Node = "node",
+        /// A GPU or MIG instance of a node.
+        Gpu = "gpu",
+        /// A process on a GPU.
+        Process = "process",
+        /// A Triton server of a node.
+        Server = "server",
+        /// One model on one server of one node.
+        Replica = "replica",
+        /// A source of a node's agent.
+        Source = "source",
+        /// A model, wherever it runs.
+        Model = "model",
+        /// A version of a model, as it was deployed.
+        Version = "version",
+        /// A version of the GPU driver.
+        Driver = "driver",
+        /// What users know: some models together.
+        Service = "service",
+    }
+}
+
+words! {
     /// How urgent, as the handbook defines it. Ordered: P1 is the least value and the most urgent.
     Severity, "severity" {
         /// Critical: complete outage or breach of an objective; answer within 15 minutes.

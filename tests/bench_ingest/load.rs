@@ -157,6 +157,7 @@ fn event(nth: usize, phase: Phase) -> Bytes {
                 version: ModelVersion::new("1").expect(named),
             },
             phase,
+            gpus: Vec::new(),
             grade: Grade::Degraded,
             summary: "40 requests wait, 4.0 s of work at 10.0/s (limit 3.0 s)".to_owned(),
             evidence: vec![

@@ -1,9 +1,11 @@
 //! The agent's TOML file made into a [`Config`], with all its mistakes at once.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gpuwarden_proto::convert::{LABEL_MAX_BYTES, LABELS_MAX};
 use gpuwarden_proto::settings::{ByteSize, Document, Problem, Section};
 use gpuwarden_proto::vocab::{NodeId, ServerName};
 
@@ -46,7 +48,22 @@ fn read(root: &mut Section<'_>, hostname: &NodeId) -> Config {
     config.outbox = outbox(&mut root.section("outbox"), &config.outbox);
     config.thresholds = thresholds(&mut root.section("rules"), profile);
     config.triton = servers(root, profile);
+    config.labels = labels(&mut root.section("labels"));
     config
+}
+
+/// Labels have keys of the reader's own choice.
+fn labels(section: &mut Section<'_>) -> BTreeMap<String, String> {
+    let keys = section.keys();
+    if keys.len() > LABELS_MAX {
+        section.problem("", &format!("at most {LABELS_MAX} labels can be given"));
+    }
+    let value = |text: &str| match text.len() {
+        1..=LABEL_MAX_BYTES => Ok(text.to_owned()),
+        _ => Err(format!("should have 1 to {LABEL_MAX_BYTES} bytes")),
+    };
+    let read = |key: String| section.parsed(&key, value).map(|text| (key, text));
+    keys.into_iter().filter_map(read).collect()
 }
 
 fn profile(text: &str) -> Result<Profile, String> {

@@ -38,6 +38,7 @@ impl Engine {
             gpus,
             servers: self.window.servers.values().map(|one| server(one, now.moment)).collect(),
             sources: self.window.sources.values().map(source).collect(),
+            labels: self.labels.clone(),
         }
     }
 }
@@ -104,5 +105,6 @@ fn model(model: &ModelWindow, server: Availability, now: Moment) -> Model {
         reason,
         requests_per_s: (totals.covered_s > 0.0).then(|| totals.finished() / totals.covered_s),
         pending: model.pending(),
+        gpus: model.gpus.clone(),
     }
 }

@@ -40,6 +40,7 @@ fn model(name: &str, availability: Availability, reason: &str, pending: Option<f
         reason: reason.to_owned(),
         requests_per_s: pending.map(|_| 12.34),
         pending,
+        gpus: Vec::new(),
     }
 }
 
@@ -77,6 +78,7 @@ fn finding() -> Finding {
             owner: "pod\u{1b}[31m/x".to_owned(),
             confidence: 0.8,
         }],
+        gpus: Vec::new(),
         raised_at: at(19),
     }
 }

@@ -39,6 +39,8 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         version: 4,
         members_dropped: 0,
         timeline_dropped: 0,
+        roots: Vec::new(),
+        merged_into: None,
     }
 }
 
@@ -54,6 +56,8 @@ fn member(rule: RuleId, subject: Subject, summary: &str, evidence: Vec<Evidence>
         raised_at: at(0),
         cleared_at: None,
         reason: "it was the first".to_owned(),
+        score: 1.0,
+        gpus: Vec::new(),
     }
 }
 

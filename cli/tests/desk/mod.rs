@@ -130,6 +130,8 @@ fn incident(version: u64) -> Incident {
         version,
         members_dropped: 0,
         timeline_dropped: 0,
+        roots: Vec::new(),
+        merged_into: None,
     }
 }
 

@@ -70,6 +70,7 @@ impl From<Finding> for pb::Finding {
             suspects: finding.suspects.into_iter().map(Into::into).collect(),
             raised_unix_ns: finding.raised_at.unix_ns(),
             grade: grade_to_wire(finding.grade).into(),
+            gpu_uuids: gpus_to_wire(&finding.gpus),
         }
     }
 }
@@ -91,8 +92,26 @@ impl TryFrom<pb::Finding> for Finding {
             evidence: each(wire.evidence, TryInto::try_into)?,
             suspects: each(wire.suspects, TryInto::try_into)?,
             raised_at: Timestamp::from_unix_ns(wire.raised_unix_ns),
+            gpus: gpus_from_wire(&wire.gpu_uuids)?,
         })
     }
+}
+
+/// The UUIDs of GPUs as they travel.
+pub(super) fn gpus_to_wire(gpus: &[GpuUuid]) -> Vec<String> {
+    gpus.iter().map(|gpu| gpu.as_str().to_owned()).collect()
+}
+
+/// The UUIDs of GPUs; more than [`PARTS_MAX`] are refused.
+pub(super) fn gpus_from_wire(wire: &[String]) -> Result<Vec<GpuUuid>, Refused> {
+    if wire.len() > PARTS_MAX {
+        let fault = format!("has more than {PARTS_MAX} GPUs");
+        return Err(Refused { field: "gpu_uuids", fault });
+    }
+    let named = |text: &String| {
+        GpuUuid::new(text).map_err(|error| Refused::because("gpu_uuids")(error.to_string()))
+    };
+    wire.iter().map(named).collect()
 }
 
 fn phase_to_wire(phase: Phase) -> pb::Phase {
@@ -335,6 +354,7 @@ mod tests {
                 summary: "requests wait".to_owned(),
                 evidence: vec![Evidence::new("pending", 40.0, Unit::Count).against(30.0)],
                 suspects: Vec::new(),
+                gpus: vec![GpuUuid::new("GPU-1").unwrap()],
                 raised_at: Timestamp::from_unix_s(4),
             }),
         }

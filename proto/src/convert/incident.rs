@@ -1,8 +1,9 @@
 //! Incidents as people and scripts see them.
 
-use super::event::{grade_from_wire, grade_to_wire, subject};
+use super::event::{gpus_from_wire, gpus_to_wire, grade_from_wire, grade_to_wire, subject};
 use super::{Refused, each, optional_time, parse};
-use crate::incident::{Incident, Member, TimelineEntry, WatchChange, WatchUpdate};
+use crate::entity::{Entity, EntityKind};
+use crate::incident::{Incident, Member, Root, TimelineEntry, WatchChange, WatchUpdate};
 use crate::pb;
 use crate::time::Timestamp;
 use crate::vocab::{IncidentId, NodeId};
@@ -20,6 +21,8 @@ impl From<Member> for pb::Member {
             cleared_unix_ns: member.cleared_at.map_or(0, Timestamp::unix_ns),
             reason: member.reason,
             grade: grade_to_wire(member.grade).into(),
+            score: member.score,
+            gpu_uuids: gpus_to_wire(&member.gpus),
         }
     }
 }
@@ -40,7 +43,31 @@ impl TryFrom<pb::Member> for Member {
             raised_at: Timestamp::from_unix_ns(wire.raised_unix_ns),
             cleared_at: optional_time(wire.cleared_unix_ns),
             reason: wire.reason,
+            score: wire.score,
+            gpus: gpus_from_wire(&wire.gpu_uuids)?,
         })
+    }
+}
+
+impl From<Root> for pb::Root {
+    fn from(root: Root) -> Self {
+        let Entity { kind, name, node } = root.entity;
+        let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
+        let entity = pb::Entity { kind: kind.as_str().to_owned(), name: name.to_string(), node };
+        Self { entity: Some(entity), score: root.score, reason: root.reason }
+    }
+}
+
+impl TryFrom<pb::Root> for Root {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Root) -> Result<Self, Refused> {
+        let entity = wire.entity.ok_or_else(|| Refused::missing("root.entity"))?;
+        let kind: EntityKind = parse("entity.kind", &entity.kind)?;
+        let node = (!entity.node.is_empty()).then(|| NodeId::new(&entity.node)).transpose();
+        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
+        let entity = Entity { kind, name: entity.name.as_str().into(), node };
+        Ok(Self { entity, score: wire.score, reason: wire.reason })
     }
 }
 
@@ -85,6 +112,8 @@ impl From<Incident> for pb::Incident {
             version: incident.version,
             members_dropped: incident.members_dropped,
             timeline_dropped: incident.timeline_dropped,
+            roots: incident.roots.into_iter().map(Into::into).collect(),
+            merged_into: incident.merged_into.map_or(0, |id| id.0),
         }
     }
 }
@@ -110,6 +139,8 @@ impl TryFrom<pb::Incident> for Incident {
             version: wire.version,
             members_dropped: wire.members_dropped,
             timeline_dropped: wire.timeline_dropped,
+            roots: each(wire.roots, TryInto::try_into)?,
+            merged_into: (wire.merged_into != 0).then_some(IncidentId(wire.merged_into)),
         })
     }
 }

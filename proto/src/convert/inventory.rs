@@ -1,6 +1,8 @@
 //! What a node says of itself.
 
-use super::event::unknown_number;
+use std::collections::{BTreeMap, HashMap};
+
+use super::event::{gpus_from_wire, gpus_to_wire, unknown_number};
 use super::{Refused, each};
 use crate::inventory::{Gpu, Model, Server, Snapshot, Source};
 use crate::pb;
@@ -8,6 +10,21 @@ use crate::time::Timestamp;
 use crate::vocab::{
     Availability, BadName, GpuUuid, ModelName, ModelVersion, ServerName, SourceName, SourceState,
 };
+
+/// Labels that one node may have.
+pub const LABELS_MAX: usize = 32;
+/// Bytes that a label's key or value may have.
+pub const LABEL_MAX_BYTES: usize = 256;
+
+fn labels(wire: HashMap<String, String>) -> Result<BTreeMap<String, String>, Refused> {
+    let long = |text: &String| text.len() > LABEL_MAX_BYTES;
+    if wire.len() > LABELS_MAX || wire.iter().any(|(key, value)| long(key) || long(value)) {
+        let fault =
+            format!("has more than {LABELS_MAX} labels, or one over {LABEL_MAX_BYTES} bytes");
+        return Err(Refused { field: "labels", fault });
+    }
+    Ok(wire.into_iter().collect())
+}
 
 fn named(error: BadName) -> Refused {
     Refused::because("snapshot")(error.to_string())
@@ -23,6 +40,7 @@ impl From<Snapshot> for pb::Snapshot {
             sources: snapshot.sources.into_iter().map(Into::into).collect(),
             hostname: snapshot.hostname,
             driver_version: snapshot.driver_version,
+            labels: snapshot.labels.into_iter().collect(),
         }
     }
 }
@@ -39,6 +57,7 @@ impl TryFrom<pb::Snapshot> for Snapshot {
             sources: each(wire.sources, TryInto::try_into)?,
             hostname: wire.hostname,
             driver_version: wire.driver_version,
+            labels: labels(wire.labels)?,
         })
     }
 }
@@ -108,6 +127,7 @@ impl From<Model> for pb::Model {
             reason: model.reason,
             requests_per_s: model.requests_per_s,
             pending: model.pending,
+            gpu_uuids: gpus_to_wire(&model.gpus),
         }
     }
 }
@@ -123,6 +143,7 @@ impl TryFrom<pb::Model> for Model {
             reason: wire.reason,
             requests_per_s: wire.requests_per_s,
             pending: wire.pending,
+            gpus: gpus_from_wire(&wire.gpu_uuids)?,
         })
     }
 }
