@@ -5,11 +5,10 @@
 //! | severity | when |
 //! | --- | --- |
 //! | P1 | no replica of a model is left, and the model is on the critical list or had traffic |
-//! | P2 | no replica is left of a model without traffic; more than half of its replicas are down; a quarter or more of its requests fail; a node does not answer; a model is down and how many replicas it has is not known |
+//! | P2 | no replica is left of a model without traffic; half of its replicas or more are down, or one is left; a quarter or more of a model's requests fail over all its replicas; a node does not answer; a model is down and how many replicas it has is not known |
 //! | P3 | degraded performance or partial failure: grade `degraded`, or `down` with replicas left |
 //! | P4 | a forecast or a minor matter: grade `warning`, and blindness of Gpuwarden itself |
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use gpuwarden_proto::event::{Evidence, Subject, Unit};
@@ -17,7 +16,7 @@ use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::vocab::{Grade, IncidentType, ModelName, NodeId, RuleId, Severity};
 
 use crate::incident::{Because, place};
-use crate::replica::{Replicas, Tally};
+use crate::replica::{Replicas, Standing, Tally};
 
 /// Share of failing requests from which on an error rate is high.
 pub const FAILING_HIGH: f64 = 0.25;
@@ -78,8 +77,10 @@ pub enum Ground {
     Failing {
         /// Where.
         subject: Subject,
-        /// 0 to 1.
+        /// On this replica, 0 to 1.
         ratio: f64,
+        /// How the model's replicas stand.
+        tally: Tally,
     },
     /// A node does not answer.
     Silent(NodeId),
@@ -92,7 +93,7 @@ pub enum Ground {
 impl fmt::Display for Ground {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Replicas { model, tally: Tally { total, down, busy }, critical } => {
+            Self::Replicas { model, tally: Tally { total, down, busy, .. }, critical } => {
                 let replicas = if *total == 1 { "replica" } else { "replicas" };
                 write!(f, "{down} of {total} {replicas} of {model} down")?;
                 match (down == total, critical, busy) {
@@ -105,8 +106,12 @@ impl fmt::Display for Ground {
             Self::ReplicasUnknown(model) => {
                 write!(f, "{model} is down, and no snapshot tells how many replicas it has")
             }
-            Self::Failing { subject, ratio } => {
-                write!(f, "{subject} fails {:.0} % of requests", ratio * 100.0)
+            Self::Failing { subject, ratio, tally } => {
+                write!(f, "{subject} fails {:.0} % of requests", ratio * 100.0)?;
+                match (tally.down + tally.degraded, tally.total) {
+                    (_, 0 | 1) => Ok(()),
+                    (troubled, total) => write!(f, " on {troubled} of {total} replicas"),
+                }
             }
             Self::Silent(node) => write!(f, "{node} does not answer"),
             Self::Blind => f.write_str("what cannot be seen is not known to be in trouble"),
@@ -122,25 +127,34 @@ impl fmt::Display for Ground {
 pub fn assess(
     member: &Member,
     replicas: &Replicas,
-    critical: &BTreeSet<ModelName>,
+    critical: impl Fn(&ModelName) -> bool,
 ) -> (Severity, Ground) {
-    let own = by_grade(member);
-    let worst_model = models_down(member, replicas, critical).min_by_key(|(severity, _)| *severity);
+    let own = by_grade(member, replicas);
+    let models = models_down(member, replicas);
+    let worst_model = models
+        .map(|model| by_replicas(model, replicas.of(model), critical(model)))
+        .min_by_key(|(severity, _)| *severity);
     match worst_model {
         Some(by_model) if by_model.0 <= own.0 => by_model,
         Some(_) | None => own,
     }
 }
 
-fn by_grade(member: &Member) -> (Severity, Ground) {
+fn by_grade(member: &Member, replicas: &Replicas) -> (Severity, Ground) {
     let graded = Ground::Grade(member.rule, member.grade);
     match (member.rule, member.grade) {
         (RuleId::NodeLost, _) => (Severity::P2, Ground::Silent(member.node.clone())),
         (RuleId::TelemetryBlind, _) => (Severity::P4, Ground::Blind),
         (RuleId::ErrorRateHigh, _) => match failing(&member.evidence) {
             Some(ratio) => {
-                let severity = if ratio >= FAILING_HIGH { Severity::P2 } else { Severity::P3 };
-                (severity, Ground::Failing { subject: member.subject.clone(), ratio })
+                let tally = match &member.subject {
+                    Subject::Model { model, .. } => replicas.of(model),
+                    _ => Tally::default(),
+                };
+                // What fails here fails on the others that are in trouble too.
+                let over_all = ratio * tally.troubled_share(0);
+                let severity = if over_all >= FAILING_HIGH { Severity::P2 } else { Severity::P3 };
+                (severity, Ground::Failing { subject: member.subject.clone(), ratio, tally })
             }
             None => (Severity::P3, graded),
         },
@@ -154,12 +168,11 @@ fn failing(evidence: &[Evidence]) -> Option<f64> {
     evidence.iter().find(|each| each.unit == Unit::Ratio).map(|each| each.value)
 }
 
-/// The models that a member takes down, each with how urgent that is.
+/// The models that a member takes down.
 fn models_down<'a>(
     member: &'a Member,
     replicas: &'a Replicas,
-    critical: &'a BTreeSet<ModelName>,
-) -> impl Iterator<Item = (Severity, Ground)> + 'a {
+) -> impl Iterator<Item = &'a ModelName> + 'a {
     let takes_down = matches!(
         member.rule,
         RuleId::ModelUnavailable | RuleId::ServerUnavailable | RuleId::NodeLost
@@ -170,16 +183,14 @@ fn models_down<'a>(
     };
     let here = replicas.on(&member.node).iter().filter(move |replica| {
         takes_down
-            && replica.down
+            && replica.standing == Standing::Down
             && match &member.subject {
                 Subject::Server { server } => replica.server == *server,
                 Subject::Node => true,
                 _ => false,
             }
     });
-    own.into_iter()
-        .chain(here.map(|replica| &replica.model))
-        .map(|model| by_replicas(model, replicas.of(model), critical.contains(model)))
+    own.into_iter().chain(here.map(|replica| &replica.model))
 }
 
 fn by_replicas(model: &ModelName, tally: Tally, critical: bool) -> (Severity, Ground) {

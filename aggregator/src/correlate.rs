@@ -1,33 +1,44 @@
 //! From findings to few incidents: `apply(state, now, signal)`, pure and deterministic.
 //!
-//! A finding belongs to an incident, in this order, because
-//! 1. it is known there already ([`Place`]);
-//! 2. the same subject has trouble of the same type;
-//! 3. it is an effect or a cause of a member on the same node ([`cause::EDGES`]);
-//! 4. the same model has the same trouble on another node.
+//! A finding that is known stays where it is ([`Place`]). A new one is held against the first members
+//! of the incidents of its node, its model, its services, its rack, zone and driver ([`index`]), and
+//! what speaks for each is added up ([`evidence`]): the same subject, cause and effect
+//! ([`cause::EDGES`]), the same model elsewhere, the same change, who asks whom, who is blamed. From
+//! [`evidence::ATTACH`] on it joins; below it opens an incident, which names those it may belong to.
 //!
-//! Otherwise it opens one. Each way of joining leaves its reason on the member. Members are held
-//! against members on their own node only, and rules never lead back, so incidents do not grow by
-//! chains of chance.
+//! When enough parts of a rack, a zone or a driver version fail together, the whole has failed, and
+//! their incidents become one ([`group`]). What proves to have a cause of its own is parted again
+//! ([`join`]). Likely causes are ranked after each change of members ([`root`]).
 
+mod candidate;
 pub mod cause;
+pub mod change;
+pub mod evidence;
+mod group;
+mod index;
 mod join;
+mod root;
 pub mod sight;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use gpuwarden_proto::event::{Finding, Subject};
+use gpuwarden_proto::entity::Entity;
+use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, Phase, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, Phase, RuleId};
 
-use crate::classify::{assess, type_of};
+use crate::classify::assess;
+use crate::graph::{Graph, Topology};
 use crate::incident::{Case, Command, Kind, Limits, Refusal, Renewed};
 use crate::node::{Key, Node, Place};
-use crate::replica::{Replica, Replicas};
+use crate::replica::{Replica, Replicas, Standing};
+
+use self::change::Changes;
+use self::index::Index;
 
 /// What correlation goes by.
 #[derive(Debug, Clone)]
@@ -44,6 +55,8 @@ pub struct Policy {
     pub findings_max: usize,
     /// Models whose complete outage is always critical.
     pub critical: BTreeSet<ModelName>,
+    /// What stands where and serves what, as a file says.
+    pub topology: Topology,
 }
 
 impl Default for Policy {
@@ -55,6 +68,7 @@ impl Default for Policy {
             open_max: 50_000,
             findings_max: 1024,
             critical: BTreeSet::new(),
+            topology: Topology::default(),
         }
     }
 }
@@ -69,8 +83,11 @@ pub struct State {
     /// Incidents that are not over.
     cases: BTreeMap<IncidentId, Case>,
     replicas: Replicas,
-    /// The incident of a model's trouble of one type.
-    by_model: HashMap<(ModelName, IncidentType), IncidentId>,
+    graph: Graph,
+    changes: Changes,
+    index: Index,
+    /// Where incidents went that another has taken in.
+    merged: HashMap<IncidentId, IncidentId>,
     quiet: BTreeSet<IncidentId>,
     next_id: u64,
     /// Findings that were given up because a limit was reached.
@@ -89,6 +106,13 @@ pub enum Signal {
         /// What.
         finding: Finding,
     },
+    /// Something was done to a node.
+    Change {
+        /// When it was observed.
+        observed_at: Timestamp,
+        /// What.
+        change: Change,
+    },
     /// A node says what is true now.
     Snapshot(Snapshot),
     /// A node is not heard of any more.
@@ -106,6 +130,8 @@ pub struct Touched {
     pub refreshed: HashSet<IncidentId>,
     /// Those that are over, in their last form; they are no longer in the state.
     pub over: Vec<Incident>,
+    /// Their members changed, so that their likely causes may be others.
+    reranked: BTreeSet<IncidentId>,
 }
 
 impl Touched {
@@ -115,6 +141,10 @@ impl Touched {
 
     fn change(&mut self, id: IncidentId) {
         self.changed.entry(id).or_insert(WatchChange::Changed);
+    }
+
+    fn rerank(&mut self, id: IncidentId) {
+        self.reranked.insert(id);
     }
 }
 
@@ -130,6 +160,7 @@ pub fn apply(
         Signal::Finding { observed_at, backlog, finding } => {
             state.finding(now, node, finding, observed_at, backlog, touched);
         }
+        Signal::Change { observed_at, change } => state.changes.note(node, observed_at, &change),
         Signal::Snapshot(snapshot) => state.snapshot(now, node, snapshot, touched),
         Signal::Lost(finding) => {
             let raised_at = finding.raised_at;
@@ -140,6 +171,9 @@ pub fn apply(
             let key = (RuleId::NodeLost, Subject::Node);
             state.clear(now, node, &key, now, "the node is heard of again", touched);
         }
+    }
+    for id in std::mem::take(&mut touched.reranked) {
+        state.rank(id);
     }
 }
 
@@ -153,20 +187,25 @@ impl State {
         next_id: u64,
         now: Timestamp,
     ) -> Self {
+        let policy_topology = policy.topology.clone();
         let mut state = Self {
             policy,
             nodes,
             cases: BTreeMap::new(),
             replicas: Replicas::default(),
-            by_model: HashMap::new(),
+            graph: Graph::new(policy_topology),
+            changes: Changes::default(),
+            index: Index::default(),
+            merged: HashMap::new(),
             quiet: BTreeSet::new(),
             next_id: next_id.max(1),
             dropped: 0,
         };
+        let nodes: Vec<NodeId> = state.nodes.keys().cloned().collect();
+        nodes.iter().for_each(|node| state.stand(node));
         for incident in incidents {
             state.take_up(incident, now);
         }
-        let nodes: Vec<NodeId> = state.nodes.keys().cloned().collect();
         nodes.iter().for_each(|node| state.place_replicas(node));
         state
     }
@@ -187,17 +226,37 @@ impl State {
             };
             let node = self.nodes.entry(member.node.clone()).or_insert_with(|| Node::new(now));
             node.findings.insert((member.rule, member.subject.identity()), place);
-            if !settled {
-                self.note_model(member.rule, &member.subject.clone(), id);
-            }
         }
         if !settled {
             let case = Case::restore(incident, self.policy.limits, now);
             if case.active() == 0 {
                 self.quiet.insert(id);
             }
+            let groups: Vec<Entity> =
+                case.scope().map(|scope| scope.entity.clone()).into_iter().collect();
+            let members = case.incident().members.clone();
             self.cases.insert(id, case);
+            groups.into_iter().for_each(|group| self.index.note(id, group));
+            for (slot, member) in members.iter().enumerate() {
+                self.note_member(id, slot);
+                for group in self.groups_of(&member.node, member.rule, member.raised_at) {
+                    self.index.note(id, group);
+                }
+            }
         }
+    }
+
+    /// Takes a node's own word for where it stands.
+    fn stand(&mut self, node: &NodeId) {
+        if let Some(snapshot) = self.nodes.get(node).and_then(|known| known.snapshot.as_ref()) {
+            self.graph.place(node, snapshot);
+        }
+    }
+
+    fn is_critical(&self, model: &ModelName) -> bool {
+        let services = self.graph.services(model).iter();
+        self.policy.critical.contains(model)
+            || services.filter_map(|name| self.graph.service(name)).any(|service| service.critical)
     }
 
     /// An incident that is not over.
@@ -291,6 +350,7 @@ impl State {
         };
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
+        let place = place.map(|place| self.at_home(place));
         match (place, finding.phase) {
             (Some(place), _) if place.settled => {
                 self.settled(now, node, &key, place, finding, touched);
@@ -307,6 +367,14 @@ impl State {
             (None, Phase::Cleared) => {}
             (None, Phase::Raised | Phase::Updated) => self.join(now, node, key, finding, touched),
         }
+    }
+
+    /// The same place, where its incident went on as another.
+    fn at_home(&self, mut place: Place) -> Place {
+        while let Some(into) = self.merged.get(&place.incident) {
+            place.incident = *into;
+        }
+        place
     }
 
     /// A finding whose incident was resolved by a person's word: it counts only when raised anew.
@@ -361,7 +429,7 @@ impl State {
         touched.change(place.incident);
         self.quiet.remove(&place.incident);
         self.keep(node, key.clone(), Place { active: true, raised_at, ..place });
-        self.review_replicas(node, key.0);
+        self.review_replicas(node, key.0, &key.1);
         if let Some(slot) = place.slot {
             self.grade(now, place.incident, slot, touched);
         }
@@ -379,12 +447,13 @@ impl State {
         let Some(known) = self.nodes.get_mut(node) else { return };
         let Some(place) = known.findings.get_mut(key).filter(|place| place.active) else { return };
         place.active = false;
-        let Place { incident, slot, settled, .. } = *place;
+        let place = *place;
+        let Place { incident, slot, settled, .. } = self.at_home(place);
         if settled {
             self.forget(node, key);
             return;
         }
-        self.review_replicas(node, key.0);
+        self.review_replicas(node, key.0, &key.1);
         let Some(case) = self.cases.get_mut(&incident) else { return };
         case.clear(slot, at, why, now);
         touched.change(incident);
@@ -395,9 +464,12 @@ impl State {
 
     /// Raises the severity of an incident where one of its members asks for it.
     fn grade(&mut self, now: Timestamp, id: IncidentId, slot: usize, touched: &mut Touched) {
+        let Some(member) = self.cases.get(&id).and_then(|case| case.incident().members.get(slot))
+        else {
+            return;
+        };
+        let (severity, ground) = assess(member, &self.replicas, |model| self.is_critical(model));
         let Some(case) = self.cases.get_mut(&id) else { return };
-        let Some(member) = case.incident().members.get(slot) else { return };
-        let (severity, ground) = assess(member, &self.replicas, &self.policy.critical);
         if severity < case.incident().severity {
             case.raise(severity, || ground.to_string(), now);
             touched.change(id);
@@ -440,7 +512,8 @@ impl State {
     fn retire(&mut self, id: IncidentId, touched: &mut Touched) {
         self.quiet.remove(&id);
         let Some(case) = self.cases.remove(&id) else { return };
-        self.by_model.retain(|_, incident| *incident != id);
+        self.index.drop(id);
+        self.merged.retain(|_, into| *into != id);
         for member in &case.incident().members {
             let key = (member.rule, member.subject.identity());
             let Some(known) = self.nodes.get_mut(&member.node) else { continue };
@@ -465,47 +538,58 @@ impl State {
         if let Some(known) = self.nodes.get_mut(node) {
             known.findings.remove(key);
         }
-        self.review_replicas(node, key.0);
-    }
-
-    fn note_model(&mut self, rule: RuleId, subject: &Subject, id: IncidentId) {
-        if let Subject::Model { model, .. } = subject {
-            self.by_model.insert((model.clone(), type_of(rule)), id);
-        }
+        self.review_replicas(node, key.0, &key.1);
     }
 
     fn place_replicas(&mut self, node: &NodeId) {
         let Some(known) = self.nodes.get(node) else { return };
         let Some(snapshot) = &known.snapshot else { return };
-        let down = |replica: &Replica| is_down(known, replica);
-        self.replicas.place(node, &snapshot.servers, down);
+        self.replicas.place(node, &snapshot.servers, |replica| standing(known, replica));
     }
 
-    fn review_replicas(&mut self, node: &NodeId, rule: RuleId) {
+    /// Looks again at the replicas that a finding is about.
+    fn review_replicas(&mut self, node: &NodeId, rule: RuleId, subject: &Subject) {
         let Some(known) = self.nodes.get(node) else { return };
-        if takes_down(rule) {
-            self.replicas.review(node, |replica| is_down(known, replica));
+        if bears_on_replicas(rule) {
+            self.replicas.review(node, subject, |replica| standing(known, replica));
         }
     }
 }
 
-fn takes_down(rule: RuleId) -> bool {
+const DEGRADING: &[RuleId] = &[
+    RuleId::QueueBackup,
+    RuleId::QueueStall,
+    RuleId::QueueRejecting,
+    RuleId::LatencyHigh,
+    RuleId::KvCacheSaturated,
+    RuleId::ErrorRateHigh,
+];
+
+fn bears_on_replicas(rule: RuleId) -> bool {
     matches!(rule, RuleId::ModelUnavailable | RuleId::ServerUnavailable | RuleId::NodeLost)
+        || DEGRADING.contains(&rule)
 }
 
-fn is_down(node: &Node, replica: &Replica) -> bool {
+/// How a replica stands by the findings of its node.
+fn standing(node: &Node, replica: &Replica) -> Standing {
+    let active = |rule, subject: &Subject| {
+        node.findings.get(&(rule, subject.clone())).is_some_and(|place| place.active)
+    };
     let Replica { server, model, version, .. } = replica;
-    let active = |rule, subject| node.findings.get(&(rule, subject)).is_some_and(|p| p.active);
-    active(RuleId::NodeLost, Subject::Node)
-        || active(RuleId::ServerUnavailable, Subject::Server { server: server.clone() })
-        || active(
-            RuleId::ModelUnavailable,
-            Subject::Model {
-                server: server.clone(),
-                model: model.clone(),
-                version: version.clone(),
-            },
-        )
+    let (own_server, own) = (
+        Subject::Server { server: server.clone() },
+        Subject::Model { server: server.clone(), model: model.clone(), version: version.clone() },
+    );
+    if active(RuleId::NodeLost, &Subject::Node)
+        || active(RuleId::ServerUnavailable, &own_server)
+        || active(RuleId::ModelUnavailable, &own)
+    {
+        return Standing::Down;
+    }
+    if DEGRADING.iter().any(|rule| active(*rule, &own)) {
+        return Standing::Degraded;
+    }
+    Standing::Serves
 }
 
 #[cfg(test)]

@@ -22,10 +22,12 @@
 mod command;
 mod timeline;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Finding;
-use gpuwarden_proto::incident::{Incident, Member};
+use gpuwarden_proto::incident::{Incident, Member, Root};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, Severity};
 
@@ -74,6 +76,16 @@ pub struct Case {
     /// Active members, with those that did not fit.
     active: usize,
     quiet_since: Option<Timestamp>,
+    scope: Option<Scope>,
+}
+
+/// What has failed as a whole, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// A rack, a zone, a version of the driver.
+    pub entity: Entity,
+    /// When its first part failed.
+    pub at: Timestamp,
 }
 
 /// Class or urgency, with the reason for it.
@@ -119,7 +131,7 @@ impl Case {
             roots: Vec::new(),
             merged_into: None,
         };
-        let mut case = Self { incident, limits, active: 1, quiet_since: None };
+        let mut case = Self { incident, limits, active: 1, quiet_since: None, scope: None };
         case.entitle();
         case.tell(now, Kind::Detected, SELF, detected);
         case.tell(now, Kind::Classified, SELF, classified);
@@ -133,7 +145,12 @@ impl Case {
     pub fn restore(incident: Incident, limits: Limits, now: Timestamp) -> Self {
         let active = incident.members.iter().filter(|m| m.cleared_at.is_none()).count();
         let quiet_since = (incident.state == IncidentState::Quiet).then_some(now);
-        Self { incident, limits, active, quiet_since }
+        let whole = |root: &&Root| {
+            matches!(root.entity.kind, EntityKind::Rack | EntityKind::Zone | EntityKind::Driver)
+        };
+        let scope = incident.roots.first().filter(whole).map(|root| root.entity.clone());
+        let scope = scope.map(|entity| Scope { entity, at: incident.opened_at });
+        Self { incident, limits, active, quiet_since, scope }
     }
 
     /// What people see.
@@ -146,6 +163,57 @@ impl Case {
     #[must_use]
     pub fn active(&self) -> usize {
         self.active
+    }
+
+    /// What has failed as a whole, if anything has.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
+    /// The whole of `entity` has failed.
+    pub fn widen(&mut self, entity: Entity, reason: &str, now: Timestamp) {
+        let members = self.incident.members.iter().map(|member| member.raised_at);
+        let at = members.min().unwrap_or(now);
+        self.tell(now, Kind::Cause, SELF, format!("likely cause is now {entity}: {reason}"));
+        self.scope = Some(Scope { entity, at });
+        self.entitle();
+        self.touch(now);
+    }
+
+    /// Takes members out that have a cause of their own, which is another incident.
+    pub fn part(
+        &mut self,
+        slots: &BTreeSet<usize>,
+        into: IncidentId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Vec<Member> {
+        let all = std::mem::take(&mut self.incident.members).into_iter().enumerate();
+        let (out, kept): (Vec<_>, Vec<_>) = all.partition(|(slot, _)| slots.contains(slot));
+        let out: Vec<Member> = out.into_iter().map(|(_, member)| member).collect();
+        self.incident.members = kept.into_iter().map(|(_, member)| member).collect();
+        let active = out.iter().filter(|member| member.cleared_at.is_none()).count();
+        self.active = self.active.saturating_sub(active);
+        for member in &out {
+            let text = format!("{} goes to {into}: {reason}", place(member));
+            self.tell(now, Kind::Parted, SELF, text);
+        }
+        if slots.contains(&0)
+            && let Some(first) = self.incident.members.first()
+        {
+            let kind = crate::classify::classify(first);
+            self.retype(kind, now);
+        }
+        self.rest(now);
+        self.entitle();
+        self.touch(now);
+        out
+    }
+
+    /// The most likely causes, the likeliest first.
+    pub fn rank(&mut self, roots: Vec<Root>) {
+        self.incident.roots = roots;
     }
 
     /// Adds a member. `None` when it is counted only, because the incident is full.
@@ -258,11 +326,15 @@ impl Case {
             };
             self.tell(now, Kind::Cleared, SELF, text);
         }
+        self.rest(now);
+        self.touch(now);
+    }
+
+    fn rest(&mut self, now: Timestamp) {
         if self.active == 0 && self.enter(IncidentState::Quiet) {
             self.quiet_since = Some(now);
             self.tell(now, Kind::Quiet, SELF, "no member is active any more".to_owned());
         }
-        self.touch(now);
     }
 
     /// Resolves when it has been quiet for long enough. Says whether it has.
@@ -282,11 +354,25 @@ impl Case {
     pub fn merge_into(&mut self, into: IncidentId, reason: &str, now: Timestamp) -> Vec<Member> {
         if self.enter(IncidentState::Resolved) {
             self.incident.resolved_at = Some(now);
+            self.incident.merged_into = Some(into);
             self.active = 0;
             self.tell(now, Kind::Merged, SELF, format!("goes on as {into}: {reason}"));
             self.touch(now);
         }
         self.incident.members.clone()
+    }
+
+    /// Active members that did not fit, here or in an incident that this one takes in.
+    #[must_use]
+    pub fn overflow(&self) -> usize {
+        let kept = self.incident.members.iter().filter(|member| member.cleared_at.is_none());
+        self.active.saturating_sub(kept.count())
+    }
+
+    /// Takes over active members of another incident that did not fit there.
+    pub fn take_overflow(&mut self, active: usize) {
+        self.active += active;
+        self.incident.members_dropped += active as u64;
     }
 
     /// A remark of our own.
@@ -336,7 +422,10 @@ impl Case {
             .filter(same_kind)
             .fold(cause, |best, member| if worse(best, member) { member } else { best });
         let elsewhere = self.incident.members.iter().any(|member| member.node != cause.node);
-        self.incident.title = if elsewhere {
+        self.incident.title = if let Some(scope) = &self.scope {
+            let nodes: BTreeSet<&NodeId> = self.incident.members.iter().map(|m| &m.node).collect();
+            format!("{}: {} nodes, {}", scope.entity, nodes.len(), named.summary)
+        } else if elsewhere {
             format!("{} on several nodes: {}", named.subject, named.summary)
         } else {
             format!("{}: {}", place(named), named.summary)
@@ -358,7 +447,7 @@ pub enum Renewed {
 
 /// A finding as a member.
 #[must_use]
-pub fn member(node: NodeId, finding: Finding, reason: String) -> Member {
+pub fn member(node: NodeId, finding: Finding, reason: String, score: f64) -> Member {
     let mut member = Member {
         node,
         rule: finding.rule,
@@ -370,7 +459,7 @@ pub fn member(node: NodeId, finding: Finding, reason: String) -> Member {
         raised_at: finding.raised_at,
         cleared_at: None,
         reason,
-        score: 1.0,
+        score,
         gpus: finding.gpus,
     };
     member.evidence.truncate(EVIDENCE_MAX);

@@ -8,7 +8,8 @@
 //!
 //! - [`ingest`]: the edge to the nodes
 //! - [`core`]: the one task that owns the state
-//! - [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what things mean; pure
+//! - [`graph`]: what stands where and serves what; [`correlate`], [`incident`], [`classify`],
+//!   [`replica`], [`node`]: what things mean; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`status`], [`http`]: how we ourselves are doing
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod correlate;
+pub mod graph;
 pub mod http;
 pub mod incident;
 pub mod ingest;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::inventory::Server;
 use gpuwarden_proto::vocab::{Availability, ModelName, ModelVersion, NodeId, ServerName};
 
@@ -24,10 +25,21 @@ pub struct Replica {
     pub model: ModelName,
     /// Its version.
     pub version: ModelVersion,
-    /// It does not serve.
-    pub down: bool,
+    /// How it stands.
+    pub standing: Standing,
     /// It has been seen to have traffic.
     pub busy: bool,
+}
+
+/// How one replica stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing speaks against it.
+    Serves,
+    /// Requests wait, are slow or fail.
+    Degraded,
+    /// It does not serve.
+    Down,
 }
 
 /// How the replicas of one model stand.
@@ -37,6 +49,8 @@ pub struct Tally {
     pub total: u32,
     /// Those that do not serve.
     pub down: u32,
+    /// Those whose requests wait, are slow or fail.
+    pub degraded: u32,
     /// Those that have been seen to have traffic.
     pub busy: u32,
 }
@@ -48,10 +62,20 @@ impl Tally {
         self.total > 0 && self.down == self.total
     }
 
-    /// More than half of them do not serve.
+    /// Half of them or more do not serve, or no more than one is left.
     #[must_use]
     pub fn mostly_down(self) -> bool {
-        self.down * 2 > self.total
+        self.down > 0 && (self.down * 2 >= self.total || self.down + 1 >= self.total)
+    }
+
+    /// The share of them that is in trouble, were it so many `more`, 0 to 1; 1 when it is not known
+    /// how many there are.
+    #[must_use]
+    pub fn troubled_share(self, more: u32) -> f64 {
+        match self.total {
+            0 => 1.0,
+            total => f64::from((self.down + self.degraded + more).min(total)) / f64::from(total),
+        }
     }
 }
 
@@ -69,7 +93,12 @@ impl Replicas {
     }
 
     /// Takes a node's servers from its snapshot. Traffic once seen is remembered.
-    pub fn place(&mut self, node: &NodeId, servers: &[Server], down: impl Fn(&Replica) -> bool) {
+    pub fn place(
+        &mut self,
+        node: &NodeId,
+        servers: &[Server],
+        standing: impl Fn(&Replica) -> Standing,
+    ) {
         let before = self.nodes.remove(node).unwrap_or_default();
         before.iter().for_each(|replica| self.count(replica, false));
         let mut now = Vec::new();
@@ -83,10 +112,10 @@ impl Replicas {
                     server: server.clone(),
                     model: name.clone(),
                     version: version.clone(),
-                    down: false,
+                    standing: Standing::Serves,
                     busy,
                 };
-                replica.down = down(&replica);
+                replica.standing = standing(&replica);
                 self.count(&replica, true);
                 now.push(replica);
             }
@@ -94,15 +123,21 @@ impl Replicas {
         self.nodes.insert(node.clone(), now);
     }
 
-    /// Looks again at which replicas of a node are down.
-    pub fn review(&mut self, node: &NodeId, down: impl Fn(&Replica) -> bool) {
+    /// Looks again at how the replicas of a node stand that `subject` is about.
+    pub fn review(
+        &mut self,
+        node: &NodeId,
+        subject: &Subject,
+        standing: impl Fn(&Replica) -> Standing,
+    ) {
         let Some(replicas) = self.nodes.get_mut(node) else { return };
-        for replica in replicas {
-            let is = down(replica);
-            if is != replica.down {
-                replica.down = is;
+        for replica in replicas.iter_mut().filter(|replica| replica.concerns(subject)) {
+            let is = standing(replica);
+            if is != replica.standing {
                 let tally = self.models.entry(replica.model.clone()).or_default();
-                if is { tally.down += 1 } else { tally.down = tally.down.saturating_sub(1) }
+                tally.step(replica.standing, false);
+                tally.step(is, true);
+                replica.standing = is;
             }
         }
     }
@@ -115,15 +150,34 @@ impl Replicas {
             (true, false) => *number = number.saturating_sub(1),
         };
         step(&mut tally.total, true);
-        step(&mut tally.down, replica.down);
         step(&mut tally.busy, replica.busy);
+        tally.step(replica.standing, there);
         if tally.total == 0 {
             self.models.remove(&replica.model);
         }
     }
 }
 
+impl Tally {
+    fn step(&mut self, standing: Standing, there: bool) {
+        let number = match standing {
+            Standing::Serves => return,
+            Standing::Degraded => &mut self.degraded,
+            Standing::Down => &mut self.down,
+        };
+        *number = if there { *number + 1 } else { number.saturating_sub(1) };
+    }
+}
+
 impl Replica {
+    fn concerns(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Model { server, model, version } => self.is(server, model, version),
+            Subject::Server { server } => self.server == *server,
+            _ => true,
+        }
+    }
+
     fn is(&self, server: &ServerName, model: &ModelName, version: &ModelVersion) -> bool {
         self.server == *server && self.model == *model && self.version == *version
     }
@@ -132,26 +186,26 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{at, node, snapshot};
+    use crate::testing::{at, node, snapshot, subject};
 
     fn servers(models: &str) -> Vec<Server> {
         snapshot(&[&format!("models={models}")], at(0)).servers
     }
 
     fn tally(replicas: &Replicas, model: &str) -> (u32, u32, u32) {
-        let Tally { total, down, busy } = replicas.of(&ModelName::new(model).unwrap());
+        let Tally { total, down, busy, .. } = replicas.of(&ModelName::new(model).unwrap());
         (total, down, busy)
     }
 
     #[test]
     fn replicas_are_counted_over_nodes_and_a_new_snapshot_replaces_the_old() {
         let mut replicas = Replicas::default();
-        replicas.place(&node("node-a"), &servers("bert:9,resnet"), |_| false);
-        replicas.place(&node("node-b"), &servers("bert"), |_| true);
+        replicas.place(&node("node-a"), &servers("bert:9,resnet"), |_| Standing::Serves);
+        replicas.place(&node("node-b"), &servers("bert"), |_| Standing::Down);
         assert_eq!(tally(&replicas, "bert"), (2, 1, 1));
-        replicas.place(&node("node-a"), &servers("resnet"), |_| false);
+        replicas.place(&node("node-a"), &servers("resnet"), |_| Standing::Serves);
         assert_eq!(tally(&replicas, "bert"), (1, 1, 0));
-        replicas.place(&node("node-b"), &[], |_| false);
+        replicas.place(&node("node-b"), &[], |_| Standing::Serves);
         assert_eq!(tally(&replicas, "bert"), (0, 0, 0));
         assert!(!replicas.of(&ModelName::new("bert").unwrap()).all_down(), "none is not all");
     }
@@ -159,8 +213,8 @@ mod tests {
     #[test]
     fn traffic_once_seen_is_remembered_when_the_model_is_down() {
         let mut replicas = Replicas::default();
-        replicas.place(&node("node-a"), &servers("bert:9"), |_| false);
-        replicas.place(&node("node-a"), &servers("bert:0"), |_| true);
+        replicas.place(&node("node-a"), &servers("bert:9"), |_| Standing::Serves);
+        replicas.place(&node("node-a"), &servers("bert:0"), |_| Standing::Down);
         assert_eq!(tally(&replicas, "bert"), (1, 1, 1));
     }
 
@@ -169,17 +223,18 @@ mod tests {
         let mut unloaded = servers("bert");
         unloaded[0].models[0].availability = Availability::Unloaded;
         let mut replicas = Replicas::default();
-        replicas.place(&node("node-a"), &unloaded, |_| false);
+        replicas.place(&node("node-a"), &unloaded, |_| Standing::Serves);
         assert_eq!(tally(&replicas, "bert"), (0, 0, 0));
     }
 
     #[test]
     fn a_review_counts_each_replica_once() {
         let mut replicas = Replicas::default();
-        replicas.place(&node("node-a"), &servers("bert,resnet"), |_| false);
-        (0..2).for_each(|_| replicas.review(&node("node-a"), |r| r.model.as_str() == "bert"));
+        replicas.place(&node("node-a"), &servers("bert,resnet"), |_| Standing::Serves);
+        let bert = |_: &Replica| Standing::Down;
+        (0..2).for_each(|_| replicas.review(&node("node-a"), &subject("bert"), bert));
         assert_eq!((tally(&replicas, "bert"), tally(&replicas, "resnet")), ((1, 1, 0), (1, 0, 0)));
-        replicas.review(&node("node-a"), |_| false);
+        replicas.review(&node("node-a"), &Subject::Node, |_| Standing::Serves);
         assert_eq!(tally(&replicas, "bert"), (1, 0, 0));
     }
 }

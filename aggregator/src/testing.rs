@@ -5,8 +5,11 @@
 //! ```text
 //! 10 node-a raise gpu-memory-exhausted gpu0 down
 //! 12 node-a raise error-rate-high bert 0.38
+//! 13 node-a raise latency-high bert degraded on=0,1 by=7
+//! 14 node-a change model-deployed bert
 //! 15 node-a clear error-rate-high bert
 //! 20 node-a snapshot models=bert:9 sources=nvml,triton/default active=queue-backup/bert
+//! 21 node-a snapshot labels=rack:r1,zone:a driver=570.1
 //! 25 node-a lost
 //! 30 node-a back
 //! 90 tick
@@ -19,7 +22,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gpuwarden_proto::convert::encode_event;
-use gpuwarden_proto::event::{Body, Event, Evidence, Finding, Subject, Unit};
+use gpuwarden_proto::event::{Body, Change, Event, Evidence, Finding, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::{Model, Server, Snapshot, Source};
 use gpuwarden_proto::pb;
@@ -76,7 +79,7 @@ pub(crate) fn subject(text: &str) -> Subject {
     }
 }
 
-/// `RULE SUBJECT [GRADE|RATIO]`, raised at that second.
+/// `RULE SUBJECT [GRADE|RATIO] [on=GPU,…] [by=PID]`, raised at that second.
 pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Finding {
     let rule: RuleId = words[0].parse().unwrap();
     let how = words.get(2).copied().unwrap_or("degraded");
@@ -88,10 +91,24 @@ pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Fin
         grade: Grade::from_str(how).unwrap_or(Grade::Degraded),
         summary: format!("{rule} seen"),
         evidence: ratio.iter().map(|value| Evidence::new("share", *value, Unit::Ratio)).collect(),
-        suspects: Vec::new(),
+        suspects: option(words, "by=").map(|pid| blame(pid)).into_iter().collect(),
         raised_at,
-        gpus: Vec::new(),
+        gpus: option(words, "on=")
+            .map(|list| list.split(',').map(gpu).collect())
+            .unwrap_or_default(),
     }
+}
+
+fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| word.strip_prefix(key))
+}
+
+fn gpu(index: &str) -> GpuUuid {
+    GpuUuid::new(&format!("GPU-{index}")).unwrap()
+}
+
+fn blame(pid: &str) -> Suspect {
+    Suspect { subject: subject(&format!("proc{pid}")), owner: String::new(), confidence: 0.9 }
 }
 
 pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
@@ -109,6 +126,11 @@ pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
                 }];
             }
             "sources" => snapshot.sources = list.map(source).collect(),
+            "labels" => {
+                let pairs = list.map(|pair| pair.split_once(':').unwrap());
+                snapshot.labels = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+            }
+            "driver" => snapshot.driver_version = list.collect(),
             "active" => {
                 let active = list.map(|item| {
                     let words: Vec<&str> = item.split('/').collect();
@@ -219,6 +241,11 @@ fn signal(verb: &[&str], node: &NodeId, now: Timestamp) -> Signal {
             return Signal::Lost(lost_finding(node, now.before(Duration::from_secs(10)), now));
         }
         "back" => return Signal::Back,
+        "change" => {
+            let (kind, summary) = (verb[1].parse().unwrap(), String::new());
+            let change = Change { subject: subject(verb[2]), kind, summary };
+            return Signal::Change { observed_at: now, change };
+        }
         other => panic!("unknown verb {other}"),
     };
     let finding = finding(phase, &verb[1..], now);

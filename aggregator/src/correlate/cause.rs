@@ -5,7 +5,9 @@ use std::time::Duration;
 use gpuwarden_proto::event::{Finding, Subject, Suspect};
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::{Timestamp, spoken};
-use gpuwarden_proto::vocab::{GpuUuid, RuleId, ServerName};
+use gpuwarden_proto::vocab::{GpuUuid, NodeId, RuleId, ServerName};
+
+use super::evidence::ATTACH;
 
 /// How near two findings on one node are. Ordered: what names more in common is nearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,11 @@ pub struct Edge {
     pub effects: &'static [RuleId],
     /// At least so near.
     pub nearness: Nearness,
+    /// How sure it is that one is the other's cause when nothing but the edge speaks for it and both
+    /// begin at the same time, 0 to 1.
+    pub strength: f64,
+    /// How far apart they may be, where that differs from what is set for all.
+    pub windows: Option<Windows>,
     /// Why, in words that end a sentence.
     pub because: &'static str,
 }
@@ -47,114 +54,65 @@ const SERVING: &[RuleId] = &[
 ];
 const WAITING: &[RuleId] = &[R::QueueBackup, R::QueueRejecting, R::LatencyHigh];
 
+/// A neighbour is proven only when it has been watched for a while.
+const SLOW_PROOF: Option<Windows> =
+    Some(Windows { after: Duration::from_secs(60), before: Duration::from_secs(240) });
+
 /// All edges. A new one is a line here.
+#[rustfmt::skip]
 pub const EDGES: &[Edge] = &[
-    Edge {
-        causes: &[R::NodeLost],
-        effects: RuleId::ALL,
-        nearness: Nearness::Node,
-        because: "the node does not answer",
-    },
-    Edge {
-        causes: &[R::Xid],
-        effects: &[R::GpuLost, R::GpuRecoveryRequired, R::EccUncorrected, R::RowRemap],
-        nearness: Nearness::Gpu,
-        because: "the driver reported an error of this GPU",
-    },
-    Edge {
-        causes: &[R::Xid, R::GpuLost, R::GpuRecoveryRequired, R::EccUncorrected],
-        effects: SERVING,
-        nearness: Nearness::Node,
-        because: "a GPU of the node is sick",
-    },
-    Edge {
-        causes: &[R::ThermalThrottle, R::PowerBrake, R::PcieDegraded, R::NvlinkErrors],
-        effects: WAITING,
-        nearness: Nearness::Node,
-        because: "a GPU of the node is slowed",
-    },
-    Edge {
-        causes: &[R::RogueProcess],
-        effects: &[R::GpuMemoryExhausting, R::GpuMemoryExhausted, R::NoisyNeighbour],
-        nearness: Nearness::Gpu,
-        because: "a process that does not belong there uses the GPU",
-    },
-    Edge {
-        causes: &[R::GpuMemoryExhausting],
-        effects: &[R::GpuMemoryExhausted],
-        nearness: Nearness::Node,
-        because: "GPU memory had been running out",
-    },
-    Edge {
-        causes: &[R::GpuMemoryExhausted, R::HostMemoryOom],
-        effects: &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh],
-        nearness: Nearness::Node,
-        because: "memory ran out",
-    },
-    Edge {
-        causes: &[R::NoisyNeighbour],
-        effects: WAITING,
-        nearness: Nearness::Model,
-        because: "a neighbour on the GPU slows it",
-    },
-    Edge {
-        causes: &[R::CpuThrottled],
-        effects: WAITING,
-        nearness: Nearness::Node,
-        because: "the server's CPU limit slows it",
-    },
-    Edge {
-        causes: &[R::ServerUnavailable],
-        effects: &[
-            R::ModelUnavailable,
-            R::ErrorRateHigh,
-            R::QueueBackup,
-            R::QueueStall,
-            R::QueueRejecting,
-            R::LatencyHigh,
-            R::KvCacheSaturated,
-            R::TelemetryBlind,
-        ],
-        nearness: Nearness::Server,
-        because: "its server is down",
-    },
-    Edge {
-        causes: &[R::ModelUnavailable],
-        effects: &[
-            R::ErrorRateHigh,
-            R::QueueBackup,
-            R::QueueStall,
-            R::QueueRejecting,
-            R::LatencyHigh,
-        ],
-        nearness: Nearness::Model,
-        because: "the model is down",
-    },
-    Edge {
-        causes: &[R::QueueStall, R::KvCacheSaturated],
-        effects: &[R::QueueBackup, R::QueueRejecting, R::LatencyHigh, R::ErrorRateHigh],
-        nearness: Nearness::Model,
-        because: "nothing of its queue is worked off",
-    },
-    Edge {
-        causes: &[R::QueueBackup, R::QueueRejecting],
-        effects: &[R::LatencyHigh, R::ErrorRateHigh],
-        nearness: Nearness::Model,
-        because: "its requests wait or are turned away",
-    },
-    Edge {
-        causes: &[R::ErrorRateHigh],
-        effects: &[R::LatencyHigh],
-        nearness: Nearness::Model,
-        because: "its requests fail",
-    },
-    Edge {
-        causes: &[R::LatencyHigh],
-        effects: &[R::ErrorRateHigh],
-        nearness: Nearness::Model,
-        because: "its requests take too long",
-    },
+    edge(&[R::NodeLost], RuleId::ALL, Nearness::Node, 0.98, None, "the node does not answer"),
+    edge(&[R::Xid], &[R::GpuLost, R::GpuRecoveryRequired, R::EccUncorrected, R::RowRemap, R::NvlinkErrors],
+        Nearness::Gpu, 0.97, None, "the driver reported an error of this GPU"),
+    edge(&[R::EccUncorrected], &[R::RowRemap, R::GpuRecoveryRequired],
+        Nearness::Gpu, 0.95, None, "its memory has errors"),
+    edge(&[R::Xid, R::GpuLost, R::GpuRecoveryRequired, R::EccUncorrected], SERVING,
+        Nearness::Node, 0.95, None, "a GPU of the node is sick"),
+    edge(&[R::ThermalThrottle, R::PowerBrake, R::PcieDegraded, R::NvlinkErrors], WAITING,
+        Nearness::Node, 0.92, None, "a GPU of the node is slowed"),
+    edge(&[R::RogueProcess], &[R::GpuMemoryExhausting, R::GpuMemoryExhausted, R::NoisyNeighbour],
+        Nearness::Gpu, 0.95, None, "a process that does not belong there uses the GPU"),
+    edge(&[R::GpuMemoryExhausting], &[R::GpuMemoryExhausted],
+        Nearness::Gpu, 0.95, None, "GPU memory had been running out"),
+    edge(&[R::GpuMemoryExhausting], &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh],
+        Nearness::Gpu, 0.80, None, "GPU memory had been running out"),
+    edge(&[R::GpuMemoryExhausted, R::HostMemoryOom],
+        &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh, R::TelemetryBlind],
+        Nearness::Node, 0.92, None, "memory ran out"),
+    edge(&[R::NoisyNeighbour], WAITING, Nearness::Model, 0.95, SLOW_PROOF, "a neighbour on the GPU slows it"),
+    edge(&[R::CpuThrottled], WAITING, Nearness::Node, 0.85, SLOW_PROOF, "the server's CPU limit slows it"),
+    edge(&[R::ServerUnavailable], DOWNSTREAM_OF_SERVER, Nearness::Server, 0.97, None, "its server is down"),
+    edge(&[R::ModelUnavailable], &[R::ErrorRateHigh, R::QueueBackup, R::QueueStall, R::QueueRejecting, R::LatencyHigh],
+        Nearness::Model, 0.96, None, "the model is down"),
+    edge(&[R::QueueStall, R::KvCacheSaturated], &[R::QueueBackup, R::QueueRejecting, R::LatencyHigh, R::ErrorRateHigh],
+        Nearness::Model, 0.95, None, "nothing of its queue is worked off"),
+    edge(&[R::QueueBackup, R::QueueRejecting], &[R::LatencyHigh, R::ErrorRateHigh],
+        Nearness::Model, 0.93, None, "its requests wait or are turned away"),
+    edge(&[R::ErrorRateHigh], &[R::LatencyHigh], Nearness::Model, 0.90, None, "its requests fail"),
+    edge(&[R::LatencyHigh], &[R::ErrorRateHigh], Nearness::Model, 0.90, None, "its requests take too long"),
 ];
+
+const DOWNSTREAM_OF_SERVER: &[RuleId] = &[
+    R::ModelUnavailable,
+    R::ErrorRateHigh,
+    R::QueueBackup,
+    R::QueueStall,
+    R::QueueRejecting,
+    R::LatencyHigh,
+    R::KvCacheSaturated,
+    R::TelemetryBlind,
+];
+
+const fn edge(
+    causes: &'static [RuleId],
+    effects: &'static [RuleId],
+    nearness: Nearness,
+    strength: f64,
+    windows: Option<Windows>,
+    because: &'static str,
+) -> Edge {
+    Edge { causes, effects, nearness, strength, windows, because }
+}
 
 /// How far apart in time cause and effect may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,70 +150,111 @@ impl Default for Windows {
 /// What correlation looks at in a finding or a member.
 #[derive(Debug, Clone, Copy)]
 pub struct Clue<'a> {
+    /// The node it is on.
+    pub node: &'a NodeId,
     /// The rule.
     pub rule: RuleId,
     /// What it is about.
     pub subject: &'a Subject,
     /// Who is blamed.
     pub suspects: &'a [Suspect],
+    /// The GPUs it runs on, as far as they are known.
+    pub gpus: &'a [GpuUuid],
     /// When it began.
     pub raised_at: Timestamp,
     /// It is active.
     pub active: bool,
 }
 
-impl<'a> From<&'a Finding> for Clue<'a> {
-    fn from(finding: &'a Finding) -> Self {
-        let Finding { rule, subject, suspects, raised_at, .. } = finding;
-        Self { rule: *rule, subject, suspects, raised_at: *raised_at, active: true }
+impl<'a> Clue<'a> {
+    /// A finding on a node.
+    #[must_use]
+    pub fn of(node: &'a NodeId, finding: &'a Finding) -> Self {
+        let Finding { rule, subject, suspects, gpus, raised_at, .. } = finding;
+        Self { node, rule: *rule, subject, suspects, gpus, raised_at: *raised_at, active: true }
     }
 }
 
 impl<'a> From<&'a Member> for Clue<'a> {
     fn from(member: &'a Member) -> Self {
-        let Member { rule, subject, suspects, raised_at, .. } = member;
+        let Member { node, rule, subject, suspects, gpus, raised_at, .. } = member;
         let active = member.cleared_at.is_none();
-        Self { rule: *rule, subject, suspects, raised_at: *raised_at, active }
+        Self { node, rule: *rule, subject, suspects, gpus, raised_at: *raised_at, active }
     }
 }
 
-/// A cause and its effect, and what speaks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A cause and its effect on one node, and what speaks for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Link {
     /// How near they are.
     pub nearness: Nearness,
     /// Time between their beginnings.
     pub apart: Duration,
+    /// How sure it is, 0 to 1.
+    pub weight: f64,
     /// The words of the edge.
     pub because: &'static str,
 }
 
-/// Whether `cause` on the same node brings about `effect`.
+/// Whether `cause` brings about `effect` on the same node, and how sure that is.
 #[must_use]
 pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<Link> {
+    if cause.node != effect.node || cause.rule == effect.rule {
+        return None;
+    }
     let edges = || {
-        EDGES.iter().filter(|edge| {
-            cause.rule != effect.rule
-                && edge.causes.contains(&cause.rule)
-                && edge.effects.contains(&effect.rule)
-        })
+        EDGES
+            .iter()
+            .filter(|edge| edge.causes.contains(&cause.rule) && edge.effects.contains(&effect.rule))
     };
     edges().next()?;
     let nearness = near(cause, effect)?;
     let edge = edges().find(|edge| nearness >= edge.nearness)?;
-    // What names the same server or model may be an effect for as long as the cause lasts.
-    let lasting = cause.active && nearness >= Nearness::Server;
-    let windows = if cause.rule == RuleId::NodeLost { windows } else { windows.at(nearness) };
-    let (earlier, later) = (cause.raised_at, effect.raised_at);
-    let (apart, in_time) = if later >= earlier {
-        let apart = later.since(earlier);
-        (apart, apart <= windows.after || lasting)
+    let windows = match edge.windows.unwrap_or(windows) {
+        windows if cause.rule == RuleId::NodeLost => windows,
+        windows => windows.at(nearness),
+    };
+    let (apart, window) = if effect.raised_at >= cause.raised_at {
+        let lasts = if cause.active { nearness.lasts() } else { Duration::ZERO };
+        (effect.raised_at.since(cause.raised_at), windows.after.max(lasts))
     } else {
         // What is over before its cause is seen had another.
-        let apart = earlier.since(later);
-        (apart, effect.active && apart <= windows.before)
+        let window = if effect.active { windows.before } else { Duration::ZERO };
+        (cause.raised_at.since(effect.raised_at), window)
     };
-    in_time.then_some(Link { nearness, apart, because: edge.because })
+    let weight = fade(edge.strength * nearness.share(), apart, window)?;
+    Some(Link { nearness, apart, weight, because: edge.because })
+}
+
+/// What is left of `weight` for two things that are `apart`: at the end of the window just enough
+/// to attach one to the other, and beyond it nothing.
+#[must_use]
+pub fn fade(weight: f64, apart: Duration, window: Duration) -> Option<f64> {
+    if apart > window {
+        return None;
+    }
+    let share = if window.is_zero() { 0.0 } else { apart.as_secs_f64() / window.as_secs_f64() };
+    Some(weight * (ATTACH / weight).min(1.0).powf(share))
+}
+
+impl Nearness {
+    /// For how long after its beginning a cause that goes on may have effects.
+    const fn lasts(self) -> Duration {
+        match self {
+            Self::Node => Duration::ZERO,
+            Self::Gpu => Duration::from_secs(600),
+            // What names the same server or model may be an effect for as long as the cause lasts.
+            Self::Server | Self::Model => Duration::MAX,
+        }
+    }
+
+    /// How much of an edge's strength is left where no more than this is shared.
+    const fn share(self) -> f64 {
+        match self {
+            Self::Node => 0.8,
+            Self::Gpu | Self::Server | Self::Model => 1.0,
+        }
+    }
 }
 
 impl Link {
@@ -282,7 +281,8 @@ impl Link {
 }
 
 /// How near two findings on one node are; `None` when both name a thing and it is not the same.
-fn near(a: Clue<'_>, b: Clue<'_>) -> Option<Nearness> {
+#[must_use]
+pub fn near(a: Clue<'_>, b: Clue<'_>) -> Option<Nearness> {
     if let (Some(a), Some(b)) = (model(a.subject), model(b.subject)) {
         return (a == b).then_some(Nearness::Model);
     }
@@ -294,6 +294,12 @@ fn near(a: Clue<'_>, b: Clue<'_>) -> Option<Nearness> {
         return Some(Nearness::Node);
     }
     ours.any(|gpu| gpus(b).any(|other| other == gpu)).then_some(Nearness::Gpu)
+}
+
+/// Whether two findings are known to be on the same GPU.
+#[must_use]
+pub fn share_gpu(a: Clue<'_>, b: Clue<'_>) -> bool {
+    a.node == b.node && gpus(a).any(|gpu| gpus(b).any(|other| other == gpu))
 }
 
 fn model(subject: &Subject) -> Option<(&ServerName, &str)> {
@@ -311,15 +317,14 @@ fn server(subject: &Subject) -> Option<&str> {
     }
 }
 
+/// The GPUs that a finding is about: its own, else those of the ones it blames.
 fn gpus<'a>(clue: Clue<'a>) -> impl Iterator<Item = &'a GpuUuid> {
-    std::iter::once(clue.subject)
-        .chain(clue.suspects.iter().map(|suspect| &suspect.subject))
-        .filter_map(|subject| match subject {
-            Subject::Gpu { uuid, .. } => Some(uuid),
-            Subject::Process { gpu, .. } => Some(gpu),
-            Subject::Node
-            | Subject::Server { .. }
-            | Subject::Model { .. }
-            | Subject::Source { .. } => None,
-        })
+    let of_subject = |subject: &'a Subject| match subject {
+        Subject::Gpu { uuid, .. } => Some(uuid),
+        Subject::Process { gpu, .. } => Some(gpu),
+        _ => None,
+    };
+    let blamed = if clue.gpus.is_empty() { clue.suspects } else { &[] };
+    let subjects = std::iter::once(clue.subject).chain(blamed.iter().map(|each| &each.subject));
+    subjects.filter_map(of_subject).chain(clue.gpus)
 }

@@ -1,49 +1,24 @@
-//! Which incident a new finding belongs to, and why.
+//! Which incident a new finding belongs to: attach it, open one, take others in, or part what has a
+//! cause of its own.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use gpuwarden_proto::event::{Finding, Subject};
+use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, NodeId, RuleId};
 
-use super::cause::{Clue, Link, Nearness, explains};
+use super::candidate::{Candidate, model_of};
+use super::cause::{Clue, Nearness, explains};
+use super::evidence::{ATTACH, Kind as Evidence, SUGGEST};
 use super::{State, Touched};
-use crate::classify::{assess, classify, type_of};
-use crate::incident::{Because, Case, Kind, member, place};
+use crate::classify::{assess, classify};
+use crate::incident::{Because, Case, Kind, member};
 use crate::node::{Key, Place};
 
-/// Kinds of trouble that a model may have on several nodes for one cause. A neighbour or a sick GPU
-/// is a matter of its own node.
-const FLEET_WIDE: &[IncidentType] = &[
-    IncidentType::ModelUnavailable,
-    IncidentType::HighLatency,
-    IncidentType::HighErrorRate,
-    IncidentType::GpuOom,
-];
-/// Members of an incident that a new finding is held against, beginning with the likely cause.
-const ANCHORS: usize = 64;
-
-/// A tie between a new finding and a known member on its node. Ordered: the strongest is greatest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Tie {
-    CauseOf(Nearness),
-    EffectOf(Nearness),
-    SameSubject,
-}
-
-/// One incident that could take the finding.
-#[derive(Debug)]
-struct Candidate {
-    tie: Tie,
-    apart: Duration,
-    incident: IncidentId,
-    reason: String,
-    /// The finding explains the likely cause of the incident.
-    upstream: bool,
-}
+/// Incidents that are named as perhaps related to a new one.
+const SUGGESTED_MAX: usize = 3;
 
 impl State {
     /// Finds the incident for a finding that is not known, or opens one.
@@ -63,93 +38,71 @@ impl State {
         let mut candidates = self.candidates(node, &finding);
         if finding.rule == RuleId::NodeLost {
             // What is older than the silence has a cause of its own.
-            candidates.retain(|each| each.upstream);
+            candidates.retain(|each| each.upstream.is_some() || each.reasons.has(Evidence::Group));
         }
-        let strongest = (0..candidates.len())
-            .max_by(|a, b| candidates[*a].strength().cmp(&candidates[*b].strength()));
-        let best = strongest.map(|at| candidates.swap_remove(at));
-        match best.or_else(|| self.elsewhere(node, &finding)) {
-            Some(best) => {
-                let upstream = best.upstream;
-                let into = best.incident;
-                self.add(now, node, key, finding, best, touched);
-                if upstream {
-                    self.absorb(now, node, into, &candidates, touched);
-                }
+        candidates.sort_by_key(|each| std::cmp::Reverse(each.rank()));
+        let groups = self.groups_of(node, finding.rule, finding.raised_at);
+        let sure = candidates.first().is_some_and(|best| best.reasons.score() >= ATTACH);
+        let id = match sure.then(|| candidates.remove(0)) {
+            Some(best) if self.is_local_cause(node, &best) => {
+                self.open_beside(now, node, key, &finding, &best, touched)
             }
-            None => self.open_for(now, node, key, finding, touched),
-        }
+            Some(best) => self.add(now, node, key, finding, &best, touched),
+            None => {
+                let id = self.open_for(now, node, key, finding, touched);
+                self.suggest(now, id, &candidates);
+                id
+            }
+        };
+        let Some(id) = id else { return };
+        self.absorb(now, node, id, &candidates, touched);
+        self.gather(now, id, groups, touched);
+        touched.rerank(id);
     }
 
-    fn candidates(&self, node: &NodeId, finding: &Finding) -> Vec<Candidate> {
-        let Some(known) = self.nodes.get(node) else { return Vec::new() };
-        let mut found: Vec<Candidate> = Vec::new();
-        for (key, place) in &known.findings {
-            let Some(slot) = place.slot.filter(|slot| *slot < ANCHORS && !place.settled) else {
-                continue;
-            };
-            let Some(case) = self.cases.get(&place.incident) else { continue };
-            let anchor = &case.incident().members[slot];
-            let Some(tie) = self.tie(finding, key, anchor) else { continue };
-            let candidate = Candidate {
-                incident: place.incident,
-                upstream: slot == 0 && matches!(tie.0, Tie::CauseOf(_)),
-                tie: tie.0,
-                apart: tie.1,
-                reason: tie.2,
-            };
-            match found.iter_mut().find(|each| each.incident == candidate.incident) {
-                Some(each) => each.strengthen(candidate),
-                None => found.push(candidate),
-            }
-        }
-        found.sort_by_key(|each| each.incident);
-        found
+    /// Whether the finding explains what its own node has of an incident that other nodes are part
+    /// of: what one node has is not the cause of what all have.
+    fn is_local_cause(&self, node: &NodeId, best: &Candidate) -> bool {
+        let cause = best.reasons.strongest().is_some_and(|piece| piece.kind == Evidence::Cause);
+        let case = self.cases.get(&best.incident);
+        let elsewhere = |case: &Case| case.incident().members.iter().any(|m| m.node != *node);
+        cause && !best.reasons.has(Evidence::Group) && case.is_some_and(elsewhere)
     }
 
-    fn tie(
-        &self,
+    /// Opens an incident for a cause on one node, and takes along what it surely explains of an
+    /// incident that other nodes are part of.
+    fn open_beside(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: Key,
         finding: &Finding,
-        key: &Key,
-        anchor: &Member,
-    ) -> Option<(Tie, Duration, String)> {
+        beside: &Candidate,
+        touched: &mut Touched,
+    ) -> Option<IncidentId> {
+        let id = self.open_for(now, node, key, finding.clone(), touched)?;
         let windows = self.policy.windows;
-        let (new, old) = (Clue::from(finding), Clue::from(anchor));
-        let kind = type_of(finding.rule);
-        if type_of(anchor.rule) == kind && key.1 == finding.subject.identity() {
-            let reason = format!("same subject and type as {}", anchor.rule);
-            return Some((Tie::SameSubject, Duration::ZERO, reason));
+        let taken = |member: &Member| {
+            let link = explains(Clue::of(node, finding), Clue::from(member), windows);
+            link.is_some_and(|link| link.nearness >= Nearness::Gpu && link.weight >= ATTACH)
+        };
+        let case = self.cases.get_mut(&beside.incident)?;
+        let slots: BTreeSet<usize> = (0..case.incident().members.len())
+            .filter(|s| taken(&case.incident().members[*s]))
+            .collect();
+        if slots.is_empty() || slots.len() == case.incident().members.len() {
+            return Some(id);
         }
-        let named =
-            |link: Link, tie: fn(Nearness) -> Tie, reason| (tie(link.nearness), link.apart, reason);
-        let effect = explains(old, new, windows)
-            .map(|link| named(link, Tie::EffectOf, link.as_effect_of(anchor.rule)));
-        let cause = || {
-            explains(new, old, windows)
-                .map(|link| named(link, Tie::CauseOf, link.as_cause_of(anchor.rule)))
-        };
-        effect.or_else(cause)
-    }
-
-    /// The incident of the same trouble of the same model on another node.
-    fn elsewhere(&self, node: &NodeId, finding: &Finding) -> Option<Candidate> {
-        let kind = type_of(finding.rule);
-        let model = model_of(&finding.subject).filter(|_| FLEET_WIDE.contains(&kind))?;
-        let id = *self.by_model.get(&(model.clone(), kind))?;
-        let incident = self.cases.get(&id)?.incident();
-        let alike = |each: &&Member| {
-            each.node != *node
-                && type_of(each.rule) == kind
-                && model_of(&each.subject) == Some(model)
-        };
-        let anchor = incident.members.iter().find(alike).filter(|_| incident.kind == kind)?;
-        Some(Candidate {
-            tie: Tie::SameSubject,
-            apart: Duration::ZERO,
-            incident: id,
-            reason: format!("{model} has the same trouble on {}", anchor.node),
-            upstream: false,
-        })
+        let reason = beside.reasons.to_string();
+        let members = case.part(&slots, id, &reason, now);
+        if case.active() == 0 {
+            self.quiet.insert(beside.incident);
+        }
+        self.replace(beside.incident);
+        touched.change(beside.incident);
+        touched.rerank(beside.incident);
+        self.hand_over(now, beside.incident, id, members, &reason, touched);
+        Some(id)
     }
 
     fn add(
@@ -158,45 +111,39 @@ impl State {
         node: &NodeId,
         key: Key,
         finding: Finding,
-        best: Candidate,
+        best: &Candidate,
         touched: &mut Touched,
-    ) {
-        let Some(case) = self.cases.get_mut(&best.incident) else { return };
-        let (rule, raised_at, subject) = (finding.rule, finding.raised_at, finding.subject.clone());
-        let slot = case.join(member(node.clone(), finding, best.reason), now);
-        touched.change(best.incident);
-        self.quiet.remove(&best.incident);
-        let place =
-            Place { incident: best.incident, slot, active: true, raised_at, settled: false };
+    ) -> Option<IncidentId> {
+        let id = best.incident;
+        let case = self.cases.get_mut(&id)?;
+        let (raised_at, subject) = (finding.raised_at, finding.subject.clone());
+        let rule = finding.rule;
+        let reason = best.reasons.to_string();
+        let slot = case.join(member(node.clone(), finding, reason, best.reasons.score()), now);
+        touched.change(id);
+        self.quiet.remove(&id);
+        let place = Place { incident: id, slot, active: true, raised_at, settled: false };
         self.keep(node, key, place);
-        self.note_model(rule, &subject, best.incident);
-        self.review_replicas(node, rule);
-        let Some(slot) = slot else { return };
-        self.grade(now, best.incident, slot, touched);
-        if best.upstream {
-            self.promote(now, node, best.incident, slot);
+        self.review_replicas(node, rule, &subject);
+        if let Some(slot) = slot {
+            self.note_member(id, slot);
+            self.grade(now, id, slot, touched);
+            if best.upstream.is_some() && !best.reasons.has(Evidence::Group) {
+                self.lead(now, id, slot);
+            }
         }
+        Some(id)
     }
 
-    /// Makes the newcomer the likely cause, unless the trouble is on other nodes too: what one node
-    /// has cannot be the cause of all.
-    fn promote(&mut self, now: Timestamp, node: &NodeId, id: IncidentId, slot: usize) {
+    /// Makes a member the likely cause.
+    pub(super) fn lead(&mut self, now: Timestamp, id: IncidentId, slot: usize) {
         let Some(case) = self.cases.get_mut(&id) else { return };
-        let members = &case.incident().members;
-        if members.iter().any(|each| each.node != *node) {
-            let text = format!(
-                "{} is no likely cause of all: other nodes have the same trouble",
-                place(&members[slot])
-            );
-            case.remark(Kind::Cause, text, now);
-            return;
-        }
-        let kind = classify(&members[slot]);
+        let kind = classify(&case.incident().members[slot]);
         case.promote(slot, kind, now);
-        self.index(id, &[0, slot]);
+        self.replace_slots(id, &[0, slot]);
     }
 
-    /// Other incidents of the node that the new cause explains become part of this one.
+    /// Other incidents that the newcomer explains become part of its own.
     fn absorb(
         &mut self,
         now: Timestamp,
@@ -205,15 +152,38 @@ impl State {
         others: &[Candidate],
         touched: &mut Touched,
     ) {
-        for Candidate { incident: from, reason, .. } in others.iter().filter(|each| each.upstream) {
-            let Some(case) = self.cases.get_mut(from) else { continue };
-            if case.incident().members.iter().any(|each| each.node != *node) {
-                continue;
+        let explained = |each: &&Candidate| {
+            each.upstream.is_some() && each.incident != into && each.reasons.score() >= ATTACH
+        };
+        for other in others.iter().filter(explained) {
+            let Some(case) = self.cases.get(&other.incident) else { continue };
+            let here = case.incident().members.iter().all(|member| member.node == *node);
+            let asked = other.reasons.has(Evidence::Dependency);
+            if (here || asked) && case.scope().is_none() {
+                self.merge(now, other.incident, into, &other.reasons.to_string(), touched);
             }
-            let members = case.merge_into(into, reason, now);
-            self.hand_over(now, *from, into, members, reason, touched);
-            self.retire(*from, touched);
         }
+    }
+
+    /// One incident goes on as part of another.
+    pub(super) fn merge(
+        &mut self,
+        now: Timestamp,
+        from: IncidentId,
+        into: IncidentId,
+        reason: &str,
+        touched: &mut Touched,
+    ) {
+        let Some(case) = self.cases.get_mut(&from) else { return };
+        let overflow = case.overflow();
+        let members = case.merge_into(into, reason, now);
+        self.merged.insert(from, into);
+        if let Some(case) = self.cases.get_mut(&into) {
+            case.take_overflow(overflow);
+        }
+        self.hand_over(now, from, into, members, reason, touched);
+        self.retire(from, touched);
+        touched.rerank(into);
     }
 
     fn hand_over(
@@ -229,21 +199,29 @@ impl State {
             let incident = case.incident();
             (incident.severity, incident.severity_reason.clone())
         });
+        let whole = self.cases.get(&from).is_some_and(|case| case.incident().merged_into.is_some());
         let Some(case) = self.cases.get_mut(&into) else { return };
         case.remark(Kind::Merged, format!("takes in {from}: {reason}"), now);
-        if let Some((severity, ground)) = severity {
+        // What is parted takes no more than its own urgency along.
+        if let Some((severity, ground)) = severity.filter(|_| whole) {
             case.raise(severity, || ground, now);
         }
         for mut member in members {
             let (key, node) = ((member.rule, member.subject.identity()), member.node.clone());
             member.reason = format!("{} (from {from})", member.reason);
-            let (rule, subject) = (member.rule, member.subject.clone());
             let Some(case) = self.cases.get_mut(&into) else { return };
             let (active, raised_at) = (member.cleared_at.is_none(), member.raised_at);
             let slot = case.join(member, now);
             let place = Place { incident: into, slot, active, raised_at, settled: false };
             self.keep(&node, key, place);
-            self.note_model(rule, &subject, into);
+            if let Some(slot) = slot {
+                self.note_member(into, slot);
+                self.grade(now, into, slot, touched);
+            }
+        }
+        self.quiet.remove(&into);
+        if self.cases.get(&into).is_some_and(|case| case.active() == 0) {
+            self.quiet.insert(into);
         }
         touched.change(into);
     }
@@ -255,61 +233,67 @@ impl State {
         key: Key,
         finding: Finding,
         touched: &mut Touched,
-    ) {
+    ) -> Option<IncidentId> {
         if self.cases.len() >= self.policy.open_max {
             self.dropped += 1;
-            return;
+            return None;
         }
         let id = IncidentId(self.next_id);
         self.next_id += 1;
-        let first = member(node.clone(), finding, "first seen".to_owned());
+        let first = member(node.clone(), finding, "first seen".to_owned(), 1.0);
         let (rule, raised_at, subject) = (first.rule, first.raised_at, first.subject.clone());
         let place = Place { incident: id, slot: Some(0), active: true, raised_at, settled: false };
         self.keep(node, key, place);
-        self.review_replicas(node, rule);
-        let (severity, ground) = assess(&first, &self.replicas, &self.policy.critical);
+        self.review_replicas(node, rule, &subject);
+        let (severity, ground) = assess(&first, &self.replicas, |model| self.is_critical(model));
         let severity = Because { what: severity, reason: ground.to_string() };
         let kind = classify(&first);
         let case = Case::open(id, first, kind, severity, self.policy.limits, now);
         self.cases.insert(id, case);
-        self.note_model(rule, &subject, id);
+        self.note_member(id, 0);
         touched.opened(id);
+        Some(id)
     }
 
-    /// Renews where these members of an incident are to be found.
-    fn index(&mut self, id: IncidentId, slots: &[usize]) {
+    /// Says on a new incident which others it may belong to.
+    fn suggest(&mut self, now: Timestamp, id: Option<IncidentId>, candidates: &[Candidate]) {
+        let Some(case) = id.and_then(|id| self.cases.get_mut(&id)) else { return };
+        let near = candidates.iter().filter(|each| each.reasons.score() >= SUGGEST);
+        for each in near.take(SUGGESTED_MAX) {
+            let (other, percent) = (each.incident, each.reasons.score() * 100.0);
+            let text = format!("may belong to {other} ({percent:.0} %): {}", each.reasons);
+            case.remark(Kind::Related, text, now);
+        }
+    }
+
+    /// Makes a member findable from other nodes.
+    pub(super) fn note_member(&mut self, id: IncidentId, slot: usize) {
+        let Some(case) = self.cases.get(&id).filter(|_| slot < super::candidate::ANCHORS) else {
+            return;
+        };
+        let Some(model) = model_of(&case.incident().members[slot].subject) else { return };
+        self.index.note(id, Entity::fleet(EntityKind::Model, model.as_str()));
+        for service in self.graph.services(model) {
+            self.index.note(id, Entity::fleet(EntityKind::Service, service));
+        }
+    }
+
+    /// Renews where the members of an incident are to be found.
+    pub(super) fn replace(&mut self, id: IncidentId) {
+        let members = self.cases.get(&id).map_or(0, |case| case.incident().members.len());
+        self.replace_slots(id, &(0..members).collect::<Vec<_>>());
+    }
+
+    fn replace_slots(&mut self, id: IncidentId, slots: &[usize]) {
         let Some(case) = self.cases.get(&id) else { return };
-        let distinct: BTreeSet<usize> = slots.iter().copied().collect();
-        for slot in distinct {
-            let Some(member) = case.incident().members.get(slot) else { continue };
+        for slot in slots {
+            let Some(member) = case.incident().members.get(*slot) else { continue };
             let key = (member.rule, member.subject.identity());
             let known = self.nodes.get_mut(&member.node);
-            if let Some(place) = known.and_then(|known| known.findings.get_mut(&key)) {
-                place.slot = Some(slot);
+            let place = known.and_then(|known| known.findings.get_mut(&key));
+            if let Some(place) = place.filter(|place| place.incident == id) {
+                place.slot = Some(*slot);
             }
         }
-    }
-}
-
-impl Candidate {
-    /// Never equal for two candidates, so that the choice does not depend on the order of a map.
-    fn strength(&self) -> (Tie, Reverse<Duration>, Reverse<IncidentId>, &str) {
-        (self.tie, Reverse(self.apart), Reverse(self.incident), &self.reason)
-    }
-
-    /// Another tie with the same incident.
-    fn strengthen(&mut self, other: Self) {
-        let upstream = self.upstream || other.upstream;
-        if other.strength() > self.strength() {
-            *self = other;
-        }
-        self.upstream = upstream;
-    }
-}
-
-fn model_of(subject: &Subject) -> Option<&ModelName> {
-    match subject {
-        Subject::Model { model, .. } => Some(model),
-        _ => None,
     }
 }

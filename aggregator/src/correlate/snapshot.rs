@@ -22,6 +22,7 @@ impl State {
         let Some(known) = self.nodes.get_mut(node) else { return };
         known.snapshot = Some(Arc::clone(&snapshot));
         known.snapshot_at = Some(snapshot.observed_at);
+        self.stand(node);
         self.place_replicas(node);
         let mut listed: HashSet<Key> = HashSet::new();
         for finding in &snapshot.active {

@@ -37,6 +37,10 @@ pub enum Kind {
     Resolved,
     /// Members came from, or went to, another incident.
     Merged,
+    /// Members have a cause of their own and went to another incident.
+    Parted,
+    /// Another incident may have the same cause.
+    Related,
     /// Something happened to the node that bears on what is known.
     Node,
 }
@@ -59,6 +63,8 @@ impl Kind {
             Self::Note => "note",
             Self::Resolved => "resolved",
             Self::Merged => "merged",
+            Self::Parted => "parted",
+            Self::Related => "related",
             Self::Node => "node",
         }
     }

@@ -1,0 +1,336 @@
+//! Which incidents a new finding may belong to, with what speaks for each. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::event::{Finding, Subject};
+use gpuwarden_proto::incident::{Incident, Member};
+use gpuwarden_proto::time::{Timestamp, spoken};
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, RuleId};
+
+use super::State;
+use super::cause::{Clue, Nearness, explains, fade, share_gpu};
+use super::evidence::{Evidence, Kind, Reasons};
+use crate::classify::type_of;
+use crate::incident::Case;
+
+/// Members of an incident that a new finding is held against, beginning with the likely cause. Those
+/// that come later do not speak for it, so that a storm does not chain.
+pub(super) const ANCHORS: usize = 64;
+/// The same trouble of one model on two nodes has one cause when it begins within so long.
+const KIN: Duration = Duration::from_secs(300);
+/// The same trouble on one GPU.
+const SIBLING: Duration = Duration::from_secs(15);
+/// So long after a change its effects may begin.
+const CHANGE: Duration = Duration::from_secs(45 * 60);
+/// So long after a service those that ask it may fail.
+const DOWNSTREAM: Duration = Duration::from_secs(90);
+/// So long before it they may be seen to.
+const DOWNSTREAM_BEFORE: Duration = Duration::from_secs(15);
+/// So long what failed as a whole takes in its parts.
+const GROWTH: Duration = Duration::from_secs(30 * 60);
+/// Two that blame the same process.
+const ANTAGONIST: Duration = Duration::from_secs(300);
+
+/// An incident that could take the finding.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Which.
+    pub incident: IncidentId,
+    /// What speaks for it.
+    pub reasons: Reasons,
+    /// Time to the nearest member that speaks for it.
+    pub apart: Duration,
+    /// The finding explains the likely cause of the incident, and how near it is to it.
+    pub upstream: Option<Nearness>,
+}
+
+impl Candidate {
+    fn new(incident: IncidentId) -> Self {
+        Self { incident, reasons: Reasons::default(), apart: Duration::MAX, upstream: None }
+    }
+
+    /// Never equal for two candidates, so that the choice does not depend on the order of a map.
+    pub(super) fn rank(&self) -> (u64, Reverse<Duration>, Reverse<IncidentId>) {
+        // A millionth is finer than anything that is known.
+        let score = (self.reasons.score() * 1e6).round() as u64;
+        (score, Reverse(self.apart), Reverse(self.incident))
+    }
+
+    fn add(&mut self, kind: Kind, weight: f64, apart: Duration, text: String) {
+        self.reasons.add(Evidence { kind, weight, text });
+        self.apart = self.apart.min(apart);
+    }
+}
+
+/// All candidates of one finding, by incident.
+type Candidates = BTreeMap<IncidentId, Candidate>;
+
+impl State {
+    /// All incidents for which anything speaks.
+    pub(super) fn candidates(&self, node: &NodeId, finding: &Finding) -> Vec<Candidate> {
+        let mut found = Candidates::new();
+        self.here(node, finding, &mut found);
+        self.elsewhere(node, finding, &mut found);
+        self.grouped(node, finding, &mut found);
+        found.into_values().collect()
+    }
+
+    /// By the members on the same node.
+    fn here(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        let Some(known) = self.nodes.get(node) else { return };
+        let new = Clue::of(node, finding);
+        for place in known.findings.values() {
+            let Some(slot) = place.slot.filter(|slot| *slot < ANCHORS && !place.settled) else {
+                continue;
+            };
+            let Some(case) = self.cases.get(&place.incident) else { continue };
+            let anchor = &case.incident().members[slot];
+            let mut candidate =
+                found.remove(&place.incident).unwrap_or_else(|| Candidate::new(place.incident));
+            self.tie(new, anchor, slot == 0, &mut candidate);
+            if candidate.reasons.strongest().is_some() {
+                found.insert(place.incident, candidate);
+            }
+        }
+    }
+
+    /// What speaks for a new finding and a member on the same node having one cause.
+    fn tie(&self, new: Clue<'_>, anchor: &Member, first: bool, candidate: &mut Candidate) {
+        let old = Clue::from(anchor);
+        let apart = new.raised_at.since(old.raised_at).max(old.raised_at.since(new.raised_at));
+        let same_type = type_of(anchor.rule) == type_of(new.rule);
+        if same_type && anchor.subject.identity() == new.subject.identity() {
+            let text = format!("same subject and type as {}", anchor.rule);
+            candidate.add(Kind::SameSubject, 0.99, Duration::ZERO, text);
+        } else if let Some(link) = explains(old, new, self.policy.windows) {
+            candidate.add(Kind::Effect, link.weight, link.apart, link.as_effect_of(anchor.rule));
+        } else if let Some(link) = explains(new, old, self.policy.windows) {
+            candidate.add(Kind::Cause, link.weight, link.apart, link.as_cause_of(anchor.rule));
+            if first {
+                candidate.upstream = candidate.upstream.max(Some(link.nearness));
+            }
+        } else if let Some(weight) = sibling(new, old, same_type, apart) {
+            let text = format!("{} has {} at the same time, same GPU", anchor.subject, anchor.rule);
+            candidate.add(Kind::Sibling, weight, apart, text);
+        }
+        if let Some(process) = same_suspect(new, old)
+            && let Some(weight) = fade(0.9, apart, ANTAGONIST)
+        {
+            let text = format!("{} is blamed for {} too", process, anchor.rule);
+            candidate.add(Kind::Antagonist, weight, apart, text);
+        }
+    }
+
+    /// By members on other nodes that have to do with the same model or service.
+    fn elsewhere(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        let Some(model) = model_of(&finding.subject) else { return };
+        let own = std::iter::once(Entity::fleet(EntityKind::Model, model.as_str()));
+        let services = self.graph.neighbourhood(model).into_iter();
+        let downstream = self.graph.services(model).iter().flat_map(|name| self.graph.askers(name));
+        let around = services.chain(downstream.cloned());
+        let around = around.map(|name| Entity::fleet(EntityKind::Service, &name));
+        let ids: BTreeSet<IncidentId> =
+            own.chain(around).flat_map(|entity| self.index.of(&entity)).collect();
+        for id in ids {
+            let Some(case) = self.cases.get(&id) else { continue };
+            let incident = case.incident();
+            let mut candidate = found.remove(&id).unwrap_or_else(|| Candidate::new(id));
+            for (slot, anchor) in incident.members.iter().take(ANCHORS).enumerate() {
+                let Some(theirs) = model_of(&anchor.subject) else { continue };
+                if theirs == model && anchor.node != *node {
+                    self.kin(node, finding, model, anchor, incident, &mut candidate);
+                } else if theirs != model {
+                    self.dependency(finding, model, anchor, theirs, slot == 0, &mut candidate);
+                }
+            }
+            if candidate.reasons.strongest().is_some() {
+                found.insert(id, candidate);
+            }
+        }
+    }
+
+    /// The same model has trouble on another node.
+    fn kin(
+        &self,
+        node: &NodeId,
+        finding: &Finding,
+        model: &ModelName,
+        anchor: &Member,
+        incident: &Incident,
+        candidate: &mut Candidate,
+    ) {
+        let kind = type_of(finding.rule);
+        if !fleet_wide(kind) || !fleet_wide(type_of(anchor.rule)) {
+            return;
+        }
+        let apart = finding
+            .raised_at
+            .since(anchor.raised_at)
+            .max(anchor.raised_at.since(finding.raised_at));
+        let changed = (
+            self.changes.of_model(node, model, finding.raised_at),
+            self.changes.of_model(&anchor.node, model, anchor.raised_at),
+        );
+        if let (Some(ours), Some(theirs)) = changed
+            && ours.version == theirs.version
+        {
+            let age = finding.raised_at.since(ours.at).max(anchor.raised_at.since(theirs.at));
+            if let Some(weight) = fade(0.9, age, CHANGE) {
+                let text = format!(
+                    "{model} was changed here {} before, as on {}, which has {}",
+                    spoken(finding.raised_at.since(ours.at)),
+                    anchor.node,
+                    anchor.rule
+                );
+                candidate.add(Kind::Change, weight, apart, text);
+            }
+        }
+        // What is an effect of something on its own node says nothing about others.
+        if type_of(anchor.rule) == kind
+            && incident.kind == kind
+            && let Some(weight) = fade(0.85, apart, KIN)
+        {
+            let text = format!("{model} has the same trouble on {}", anchor.node);
+            candidate.add(Kind::Kin, weight, apart, text);
+        }
+    }
+
+    /// One of the two is asked by the other. How much that says goes by the share of the replicas
+    /// that are in trouble: one of many is not missed.
+    fn dependency(
+        &self,
+        finding: &Finding,
+        model: &ModelName,
+        anchor: &Member,
+        theirs: &ModelName,
+        first: bool,
+        candidate: &mut Candidate,
+    ) {
+        let clue = (finding.rule, anchor.rule);
+        let effect = passes_on(clue.1) && suffers(clue.0);
+        let cause = passes_on(clue.0) && suffers(clue.1);
+        let since = |a: &Finding, b: &Member| {
+            (a.raised_at.since(b.raised_at), b.raised_at.since(a.raised_at))
+        };
+        let (after, before) = since(finding, anchor);
+        if effect && let Some(hops) = self.graph.hops(theirs, model).filter(|hops| *hops > 0) {
+            let (apart, window) =
+                if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
+            if let Some(weight) = fade(self.carries(theirs, hops, 0), apart, window) {
+                let text =
+                    format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.node);
+                candidate.add(Kind::Dependency, weight, apart, text);
+                return;
+            }
+        }
+        if cause && let Some(hops) = self.graph.hops(model, theirs).filter(|hops| *hops > 0) {
+            let (apart, window) =
+                if after.is_zero() { (before, DOWNSTREAM) } else { (after, DOWNSTREAM_BEFORE) };
+            if let Some(weight) = fade(self.carries(model, hops, 1), apart, window) {
+                let text = format!("{theirs} on {} asks it, and has {}", anchor.node, anchor.rule);
+                candidate.add(Kind::Dependency, weight, apart, text);
+                if first {
+                    candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
+                }
+            }
+        }
+    }
+
+    /// How much of a model's trouble reaches those that ask it over so many steps, with so many more
+    /// of its replicas in trouble than are known to be.
+    fn carries(&self, model: &ModelName, hops: usize, more: u32) -> f64 {
+        let steps = i32::try_from(hops.saturating_sub(1)).unwrap_or(i32::MAX);
+        0.85 * 0.9_f64.powi(steps) * (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0)
+    }
+
+    /// By the rack, the zone or the driver version that has failed as a whole.
+    fn grouped(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        for group in self.groups_of(node, finding.rule, finding.raised_at) {
+            for id in self.index.of(&group) {
+                let scope = self.cases.get(&id).and_then(Case::scope);
+                let Some(scope) = scope.filter(|scope| scope.entity == group) else { continue };
+                let apart =
+                    finding.raised_at.since(scope.at).max(scope.at.since(finding.raised_at));
+                if let Some(weight) = fade(0.95, apart, GROWTH) {
+                    let text = format!("{node} is part of {group}, which has failed as a whole");
+                    let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                    candidate.add(Kind::Group, weight, apart, text);
+                }
+            }
+        }
+    }
+
+    /// Things of the fleet whose failure as a whole would explain this finding, the smallest first.
+    pub(super) fn groups_of(&self, node: &NodeId, rule: RuleId, at: Timestamp) -> Vec<Entity> {
+        let named = |kind, name: Option<&std::sync::Arc<str>>| {
+            name.map(|name| Entity { kind, name: std::sync::Arc::clone(name), node: None })
+        };
+        if rule == RuleId::NodeLost {
+            let rack = named(EntityKind::Rack, self.graph.rack(node));
+            let zone = named(EntityKind::Zone, self.graph.zone(node));
+            return rack.into_iter().chain(zone).collect();
+        }
+        let changed = || self.changes.of_driver(node, at);
+        if type_of(rule) == IncidentType::GpuHardware && changed().is_some() {
+            let driver = self.graph.site(node).and_then(|site| site.driver.as_ref());
+            return named(EntityKind::Driver, driver).into_iter().collect();
+        }
+        Vec::new()
+    }
+}
+
+/// Kinds of trouble that a model may have on several nodes for one cause. A neighbour or a sick GPU
+/// is a matter of its own node.
+pub(super) const fn fleet_wide(kind: IncidentType) -> bool {
+    matches!(
+        kind,
+        IncidentType::ModelUnavailable
+            | IncidentType::HighLatency
+            | IncidentType::HighErrorRate
+            | IncidentType::GpuOom
+    )
+}
+
+/// Trouble of a model that those who ask it feel.
+const fn passes_on(rule: RuleId) -> bool {
+    matches!(
+        rule,
+        RuleId::ModelUnavailable
+            | RuleId::ErrorRateHigh
+            | RuleId::LatencyHigh
+            | RuleId::QueueBackup
+            | RuleId::QueueStall
+            | RuleId::QueueRejecting
+    )
+}
+
+/// Trouble that can come from those who are asked.
+const fn suffers(rule: RuleId) -> bool {
+    matches!(rule, RuleId::ErrorRateHigh | RuleId::LatencyHigh | RuleId::QueueBackup)
+}
+
+fn sibling(new: Clue<'_>, old: Clue<'_>, same_type: bool, apart: Duration) -> Option<f64> {
+    let models = model_of(new.subject).is_some() && model_of(old.subject).is_some();
+    if !same_type || !models || !share_gpu(new, old) {
+        return None;
+    }
+    fade(0.75, apart, SIBLING)
+}
+
+fn same_suspect<'a>(new: Clue<'a>, old: Clue<'_>) -> Option<&'a Subject> {
+    let blamed = |clue: Clue<'_>, process: &Subject| {
+        clue.suspects.iter().any(|each| each.subject.identity() == process.identity())
+            || clue.subject.identity() == process.identity()
+    };
+    new.suspects.iter().map(|each| &each.subject).find(|process| blamed(old, process))
+}
+
+pub(super) fn model_of(subject: &Subject) -> Option<&ModelName> {
+    match subject {
+        Subject::Model { model, .. } => Some(model),
+        _ => None,
+    }
+}

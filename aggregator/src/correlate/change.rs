@@ -1,0 +1,122 @@
+//! What was done to the fleet of late: deploys, loads, drivers. Pure.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use gpuwarden_proto::event::{Change, Subject};
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{ChangeKind, ModelName, ModelVersion, NodeId};
+
+/// So long a change is remembered.
+const KEPT: Duration = Duration::from_secs(6 * 3600);
+/// Changes that are remembered; the oldest go first.
+const CHANGES_MAX: usize = 200_000;
+/// A change and its effect are told by different clocks and sources: so much earlier than the change
+/// an effect may seem to begin.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What was changed, of all that can be the cause of trouble.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Changed {
+    Model(NodeId, ModelName),
+    Driver(NodeId),
+}
+
+/// The changes of late.
+#[derive(Debug, Default)]
+pub struct Changes {
+    last: HashMap<Changed, Recent>,
+    order: VecDeque<(Timestamp, Changed)>,
+}
+
+/// The newest change of one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub kind: ChangeKind,
+    /// To which version of the model, where it was one.
+    pub version: Option<ModelVersion>,
+}
+
+impl Changes {
+    /// Takes up a change that was seen on a node.
+    pub fn note(&mut self, node: &NodeId, at: Timestamp, change: &Change) {
+        let (changed, version) = match (&change.subject, change.kind) {
+            (
+                Subject::Model { model, version, .. },
+                ChangeKind::ModelDeployed | ChangeKind::ModelLoaded | ChangeKind::ModelUnloaded,
+            ) => (Changed::Model(node.clone(), model.clone()), Some(version.clone())),
+            (_, ChangeKind::DriverChanged) => (Changed::Driver(node.clone()), None),
+            _ => return,
+        };
+        if self.last.get(&changed).is_some_and(|known| known.at > at) {
+            return;
+        }
+        self.last.insert(changed.clone(), Recent { at, kind: change.kind, version });
+        self.order.push_back((at, changed));
+        self.forget(at);
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        while let Some((at, changed)) = self.order.front() {
+            let young = now.since(*at) <= KEPT;
+            if young && self.order.len() <= CHANGES_MAX {
+                break;
+            }
+            if self.last.get(changed).is_some_and(|known| known.at == *at) {
+                self.last.remove(changed);
+            }
+            self.order.pop_front();
+        }
+    }
+
+    /// The newest change of a model on a node before `at`.
+    #[must_use]
+    pub fn of_model(&self, node: &NodeId, model: &ModelName, at: Timestamp) -> Option<&Recent> {
+        let recent = self.last.get(&Changed::Model(node.clone(), model.clone()))?;
+        (recent.at <= at.after(SLACK)).then_some(recent)
+    }
+
+    /// The newest change of a node's driver before `at`.
+    #[must_use]
+    pub fn of_driver(&self, node: &NodeId, at: Timestamp) -> Option<&Recent> {
+        let recent = self.last.get(&Changed::Driver(node.clone()))?;
+        (recent.at <= at.after(SLACK)).then_some(recent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, node, subject};
+
+    fn deploy(model: &str) -> Change {
+        let summary = String::new();
+        Change { subject: subject(model), kind: ChangeKind::ModelDeployed, summary }
+    }
+
+    fn bert() -> ModelName {
+        ModelName::new("bert").unwrap()
+    }
+
+    #[test]
+    fn a_change_is_the_cause_of_what_comes_after_it() {
+        let mut changes = Changes::default();
+        changes.note(&node("a"), at(100), &deploy("bert"));
+        assert_eq!(changes.of_model(&node("a"), &bert(), at(90)), None);
+        assert!(changes.of_model(&node("a"), &bert(), at(98)).is_some(), "clocks differ");
+        assert!(changes.of_model(&node("a"), &bert(), at(500)).is_some());
+        assert_eq!(changes.of_model(&node("b"), &bert(), at(500)), None);
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten() {
+        let mut changes = Changes::default();
+        changes.note(&node("a"), at(0), &deploy("bert"));
+        changes.note(&node("a"), at(6 * 3600 + 1), &deploy("resnet"));
+        assert_eq!(changes.of_model(&node("a"), &bert(), at(7 * 3600)), None);
+        assert_eq!((changes.last.len(), changes.order.len()), (1, 1));
+    }
+}

@@ -1,0 +1,111 @@
+//! What speaks for two findings having one cause, and how much all of it together does. Pure.
+
+use std::fmt;
+
+/// From this score on a finding is attached to an incident.
+pub const ATTACH: f64 = 0.6;
+/// From this score on an incident is named as perhaps related.
+pub const SUGGEST: f64 = 0.4;
+
+/// The kinds of evidence. Of one kind only the strongest piece counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The same subject has trouble of the same type.
+    SameSubject,
+    /// The finding is an effect of a member.
+    Effect,
+    /// The finding is the cause of a member.
+    Cause,
+    /// The same trouble on the same GPU at the same time.
+    Sibling,
+    /// The same trouble of the same model on another node.
+    Kin,
+    /// Both follow the same change.
+    Change,
+    /// One serves the other.
+    Dependency,
+    /// Both are in what has failed as a whole.
+    Group,
+    /// Both blame the same process.
+    Antagonist,
+}
+
+/// One piece of evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Of which kind.
+    pub kind: Kind,
+    /// How much it says, 0 to 1: how sure one could be with nothing else.
+    pub weight: f64,
+    /// In words.
+    pub text: String,
+}
+
+/// All evidence for one finding and one incident.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reasons(Vec<Evidence>);
+
+impl Reasons {
+    /// Adds a piece; of its kind the strongest stays.
+    pub fn add(&mut self, piece: Evidence) {
+        match self.0.iter_mut().find(|known| known.kind == piece.kind) {
+            Some(known) if known.weight >= piece.weight => {}
+            Some(known) => *known = piece,
+            None => self.0.push(piece),
+        }
+    }
+
+    /// How sure all of it makes, 0 to 1: each piece takes its share of the doubt that is left.
+    #[must_use]
+    pub fn score(&self) -> f64 {
+        1.0 - self.0.iter().map(|piece| 1.0 - piece.weight).product::<f64>()
+    }
+
+    /// The strongest piece's kind.
+    #[must_use]
+    pub fn strongest(&self) -> Option<&Evidence> {
+        self.0.iter().max_by(|a, b| a.weight.total_cmp(&b.weight).then(b.kind.cmp(&a.kind)))
+    }
+
+    /// Whether there is a piece of this kind.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        self.0.iter().any(|piece| piece.kind == kind)
+    }
+}
+
+impl fmt::Display for Reasons {
+    /// The strongest piece first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(first) = self.strongest() else { return Ok(()) };
+        f.write_str(&first.text)?;
+        let mut others: Vec<&Evidence> = self.0.iter().filter(|piece| *piece != first).collect();
+        others.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.kind.cmp(&b.kind)));
+        others.iter().try_for_each(|piece| write!(f, "; {}", piece.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(kind: Kind, weight: f64) -> Evidence {
+        Evidence { kind, weight, text: format!("{kind:?}") }
+    }
+
+    #[test]
+    fn evidence_of_different_kinds_adds_up_and_of_one_kind_does_not() {
+        let mut case = Reasons::default();
+        case.add(piece(Kind::Kin, 0.5));
+        case.add(piece(Kind::Kin, 0.4));
+        assert!((case.score() - 0.5).abs() < 1e-9);
+        case.add(piece(Kind::Change, 0.6));
+        assert!((case.score() - 0.8).abs() < 1e-9);
+        assert_eq!(case.to_string(), "Change; Kin");
+    }
+
+    #[test]
+    fn without_evidence_there_is_no_score() {
+        assert!(Reasons::default().score().abs() < 1e-9);
+    }
+}

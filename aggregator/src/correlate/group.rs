@@ -1,0 +1,153 @@
+//! When enough parts of one thing fail together, the thing has failed: racks, zones, drivers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::incident::Member;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, RuleId};
+
+use super::{State, Touched};
+use crate::classify::type_of;
+
+/// Parts that fail within so long fail together.
+const TOGETHER: Duration = Duration::from_secs(60);
+/// Nodes with a new driver come one after another.
+const TOGETHER_CHANGED: Duration = Duration::from_secs(45 * 60);
+/// Of a rack or a driver, so many nodes.
+const NODES_MIN: usize = 3;
+/// Of a zone, so many racks. A rack is not called failed lightly, so that two are enough.
+const RACKS_MIN: usize = 2;
+
+impl State {
+    /// Registers an incident for the groups of its newest member, and calls each group failed for
+    /// which that was enough.
+    pub(super) fn gather(
+        &mut self,
+        now: Timestamp,
+        id: IncidentId,
+        groups: Vec<Entity>,
+        touched: &mut Touched,
+    ) {
+        for group in groups {
+            self.index.note(id, group.clone());
+            let scoped = |id: &IncidentId| self.scope_of(*id) == Some(&group);
+            let covered = self.scope_of(id).is_some_and(|scope| scope.kind == EntityKind::Zone);
+            if covered || self.index.all(&group).any(|each| scoped(&each)) {
+                continue;
+            }
+            let (parts, incidents) = self.failing(&group, id);
+            if parts >= self.enough(&group) {
+                self.call_failed(now, &group, &incidents, parts, touched);
+            }
+        }
+    }
+
+    fn scope_of(&self, id: IncidentId) -> Option<&Entity> {
+        self.cases.get(&id)?.scope().map(|scope| &scope.entity)
+    }
+
+    /// How many parts of a thing must fail together.
+    fn enough(&self, group: &Entity) -> usize {
+        let size = self.graph.size(group);
+        match group.kind {
+            EntityKind::Zone => RACKS_MIN,
+            _ => NODES_MIN.min(size.max(2)),
+        }
+    }
+
+    /// Parts of a thing that failed together with the newest member of an incident, and the
+    /// incidents that this is told in.
+    fn failing(&self, group: &Entity, newest: IncidentId) -> (usize, Vec<IncidentId>) {
+        let at = self.raised_last(newest, group);
+        let mut parts: BTreeSet<&str> = BTreeSet::new();
+        let mut incidents = Vec::new();
+        for id in self.index.all(group) {
+            let Some(case) = self.cases.get(&id) else { continue };
+            let failed = match (group.kind, case.scope()) {
+                (EntityKind::Zone, Some(scope)) if scope.entity.kind == EntityKind::Rack => {
+                    let soon = scope.at.since(at).max(at.since(scope.at)) <= TOGETHER * 2;
+                    soon.then(|| parts.insert(&scope.entity.name)).is_some()
+                }
+                _ => {
+                    let members = case.incident().members.iter();
+                    let together = members.filter(|m| self.speaks_for(group, m, at));
+                    let nodes: Vec<&str> = together.map(|member| member.node.as_str()).collect();
+                    // A node is no part of a zone by itself, but goes with it.
+                    if group.kind != EntityKind::Zone {
+                        parts.extend(&nodes);
+                    }
+                    !nodes.is_empty()
+                }
+            };
+            if failed {
+                incidents.push(id);
+            }
+        }
+        (parts.len(), incidents)
+    }
+
+    fn raised_last(&self, id: IncidentId, group: &Entity) -> Timestamp {
+        let members = self.cases.get(&id).into_iter().flat_map(|case| &case.incident().members);
+        let own = members.filter(|member| self.graph.holds(group, &member.node));
+        own.map(|member| member.raised_at).max().unwrap_or_default()
+    }
+
+    /// Whether a member is the kind of failure that the group's own failure looks like.
+    fn speaks_for(&self, group: &Entity, member: &Member, at: Timestamp) -> bool {
+        let apart = member.raised_at.since(at).max(at.since(member.raised_at));
+        let fits = match group.kind {
+            EntityKind::Driver => {
+                apart <= TOGETHER_CHANGED
+                    && type_of(member.rule) == IncidentType::GpuHardware
+                    && self.changes.of_driver(&member.node, member.raised_at).is_some()
+            }
+            _ => apart <= TOGETHER && member.rule == RuleId::NodeLost,
+        };
+        fits && self.graph.holds(group, &member.node)
+    }
+
+    /// The thing has failed as a whole: what its parts have is one incident, the oldest.
+    fn call_failed(
+        &mut self,
+        now: Timestamp,
+        group: &Entity,
+        incidents: &[IncidentId],
+        parts: usize,
+        touched: &mut Touched,
+    ) {
+        let Some(into) = incidents.iter().copied().min() else { return };
+        let what = match group.kind {
+            EntityKind::Zone => "racks",
+            _ => "nodes",
+        };
+        let reason = format!("{parts} {what} of {group} failed together");
+        for from in incidents.iter().copied().filter(|id| *id != into) {
+            self.merge(now, from, into, &reason, touched);
+        }
+        if let Some(case) = self.cases.get_mut(&into) {
+            case.widen(group.clone(), &reason, now);
+        }
+        // A part may have been known as the effect of something smaller.
+        let slot = self.cases.get(&into).and_then(|case| {
+            let members = &case.incident().members;
+            members.iter().position(|member| self.speaks_for(group, member, member.raised_at))
+        });
+        if let Some(slot) = slot.filter(|slot| *slot > 0) {
+            self.lead(now, into, slot);
+        }
+        self.index.note(into, group.clone());
+        if let Some(larger) = self.larger(group) {
+            self.gather(now, into, vec![larger], touched);
+        }
+        touched.change(into);
+        touched.rerank(into);
+    }
+
+    /// The zone of a rack.
+    fn larger(&self, group: &Entity) -> Option<Entity> {
+        let zone = self.graph.zone_of_rack(group)?;
+        Some(Entity { kind: EntityKind::Zone, name: zone.clone(), node: None })
+    }
+}

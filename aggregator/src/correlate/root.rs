@@ -1,0 +1,199 @@
+//! Ranking of likely causes: what explains most of an incident, began first, and is wont to be a
+//! cause. Pure.
+
+use std::collections::BTreeMap;
+
+use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::incident::{Member, ROOTS_MAX, Root};
+use gpuwarden_proto::time::spoken;
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, RuleId};
+
+use super::State;
+use super::candidate::model_of;
+use super::cause::{Clue, explains};
+use super::evidence::ATTACH;
+use crate::classify::type_of;
+
+/// Members that are looked at, the likely cause first.
+const LOOKED_AT_MAX: usize = 24;
+/// From so many members on, likely causes are ranked anew with every so many more only.
+const OFTEN_MAX: usize = 32;
+/// The half-life of the suspicion against a change, in seconds.
+const CHANGE_FADES_S: f64 = 45.0 * 60.0;
+/// What each of the three measures counts.
+const COVERAGE: f64 = 0.45;
+const EARLINESS: f64 = 0.15;
+const PRIOR: f64 = 0.4;
+
+/// What speaks for one likely cause.
+#[derive(Debug, Clone, Default)]
+struct Claim {
+    /// Which of the members looked at it explains, itself among them.
+    explains: Vec<bool>,
+    /// Which of the members looked at began before any that it is told by.
+    earliest: usize,
+    /// How often things like it are causes, 0 to 1.
+    prior: f64,
+    /// Something that is said of it.
+    remark: String,
+}
+
+/// Claims by what they accuse.
+type Claims = BTreeMap<Entity, Claim>;
+
+impl State {
+    /// Ranks the likely causes of an incident anew.
+    pub(super) fn rank(&mut self, id: IncidentId) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let known = case.incident().members.len();
+        if known > OFTEN_MAX && !known.is_multiple_of(OFTEN_MAX) && case.scope().is_none() {
+            return;
+        }
+        let roots = self.roots(case);
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.rank(roots);
+        }
+    }
+
+    fn roots(&self, case: &crate::incident::Case) -> Vec<Root> {
+        let members = &case.incident().members;
+        let members = &members[..members.len().min(LOOKED_AT_MAX)];
+        let mut claims = Claims::new();
+        let reach = self.reach(members);
+        for (nth, member) in members.iter().enumerate() {
+            self.accuse(&mut claims, members, &reach, nth, member);
+        }
+        if let Some(scope) = case.scope() {
+            let explains =
+                members.iter().map(|m| self.graph.holds(&scope.entity, &m.node)).collect();
+            let remark = "its parts failed together".to_owned();
+            let claim = Claim { explains, earliest: 0, prior: 1.0, remark };
+            claims.insert(scope.entity.clone(), claim);
+        }
+        let mut roots: Vec<Root> =
+            claims.into_iter().map(|(entity, claim)| claim.root(entity, members)).collect();
+        roots.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(&b.entity)));
+        roots.truncate(ROOTS_MAX);
+        roots
+    }
+
+    /// For each member, which members it explains, over any number of steps.
+    fn reach(&self, members: &[Member]) -> Vec<Vec<bool>> {
+        let leads = |a: &Member, b: &Member| {
+            let (cause, effect) = (Clue::from(a), Clue::from(b));
+            let here = explains(cause, effect, self.policy.windows);
+            let direct = here.is_some_and(|link| link.weight >= ATTACH);
+            let same = a.node == b.node
+                && a.subject.identity() == b.subject.identity()
+                && type_of(a.rule) == type_of(b.rule);
+            direct || same || self.is_asked(a, b)
+        };
+        let count = members.len();
+        let mut reach: Vec<Vec<bool>> = (0..count)
+            .map(|a| (0..count).map(|b| a == b || leads(&members[a], &members[b])).collect())
+            .collect();
+        for via in 0..count {
+            let through = reach[via].clone();
+            for row in &mut reach {
+                if row[via] {
+                    row.iter_mut().zip(&through).for_each(|(own, far)| *own |= far);
+                }
+            }
+        }
+        reach
+    }
+
+    /// Whether the model of `a` is asked by the model of `b`.
+    fn is_asked(&self, a: &Member, b: &Member) -> bool {
+        let (Some(a), Some(b)) = (model_of(&a.subject), model_of(&b.subject)) else { return false };
+        a != b && self.graph.hops(a, b).is_some_and(|hops| hops > 0)
+    }
+
+    /// Everything that one member gives cause to suspect.
+    fn accuse(
+        &self,
+        claims: &mut Claims,
+        members: &[Member],
+        reach: &[Vec<bool>],
+        nth: usize,
+        member: &Member,
+    ) {
+        let own = &reach[nth];
+        let mut claim = |entity: Entity, prior: f64, remark: String| {
+            let claim = claims.entry(entity).or_insert_with(|| Claim {
+                explains: vec![false; members.len()],
+                earliest: nth,
+                prior: 0.0,
+                remark: String::new(),
+            });
+            claim.explains.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
+            if members[nth].raised_at < members[claim.earliest].raised_at {
+                claim.earliest = nth;
+            }
+            if prior > claim.prior {
+                claim.prior = prior;
+                claim.remark = remark;
+            }
+        };
+        claim(Entity::of(&member.node, &member.subject), prior(member.rule), String::new());
+        for suspect in &member.suspects {
+            let remark = format!("blamed for {}", member.rule);
+            let prior = 0.95 * suspect.confidence;
+            claim(Entity::of(&member.node, &suspect.subject), prior, remark);
+        }
+        let Some(model) = model_of(&member.subject) else { return };
+        let elsewhere = members
+            .iter()
+            .any(|each| each.node != member.node && model_of(&each.subject) == Some(model));
+        if elsewhere {
+            let entity = Entity::fleet(EntityKind::Model, model.as_str());
+            claim(entity, prior(member.rule) + 0.1, "several nodes have it".to_owned());
+        }
+        if let Some(recent) = self.changes.of_model(&member.node, model, member.raised_at)
+            && let Some(version) = &recent.version
+        {
+            let age = member.raised_at.since(recent.at);
+            let prior = 0.97 * (-age.as_secs_f64() / CHANGE_FADES_S).exp();
+            let remark = format!("{} {} before", recent.kind, spoken(age));
+            let name = format!("{model}:{version}");
+            claim(Entity::fleet(EntityKind::Version, &name), prior, remark);
+        }
+    }
+}
+
+impl Claim {
+    fn root(self, entity: Entity, members: &[Member]) -> Root {
+        let explained = self.explains.iter().filter(|each| **each).count();
+        let coverage = explained as f64 / members.len().max(1) as f64;
+        let first = members[self.earliest].raised_at;
+        let earlier = members.iter().filter(|member| member.raised_at < first).count();
+        let earliness = 1.0 - earlier as f64 / members.len().max(1) as f64;
+        let score = COVERAGE * coverage + EARLINESS * earliness + PRIOR * self.prior.min(1.0);
+        let mut reason = format!("explains {explained} of {} members", members.len());
+        if earlier == 0 {
+            reason.push_str(", began first");
+        }
+        if !self.remark.is_empty() {
+            reason.push_str(", ");
+            reason.push_str(&self.remark);
+        }
+        Root { entity, score: (score * 1000.0).round() / 1000.0, reason }
+    }
+}
+
+/// How often what a rule finds is a cause rather than an effect, 0 to 1.
+const fn prior(rule: RuleId) -> f64 {
+    match type_of(rule) {
+        IncidentType::NodeUnreachable => 0.9,
+        IncidentType::GpuHardware => 0.85,
+        IncidentType::GpuOom => 0.75,
+        IncidentType::NoisyNeighbour => 0.6,
+        IncidentType::ModelUnavailable => match rule {
+            RuleId::ServerUnavailable => 0.7,
+            _ => 0.55,
+        },
+        IncidentType::HighErrorRate => 0.4,
+        IncidentType::HighLatency => 0.35,
+        IncidentType::TelemetryBlind | IncidentType::External => 0.3,
+    }
+}
