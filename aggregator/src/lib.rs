@@ -8,7 +8,7 @@
 //!
 //! - [`ingest`]: the edge to the nodes
 //! - [`core`]: the one task that owns the state
-//! - [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what things mean; pure
+//! - [`intake`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what things mean; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`status`], [`http`]: how we ourselves are doing
@@ -22,6 +22,7 @@ pub mod correlate;
 pub mod http;
 pub mod incident;
 pub mod ingest;
+pub mod intake;
 pub mod node;
 pub mod query;
 pub mod replica;
