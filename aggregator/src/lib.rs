@@ -11,11 +11,14 @@
 //! - [`intake`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what things mean; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
+//! - [`replay`]: what correlation makes of an event log
+//! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
 //! - [`config`], [`clock`]: settings, and the only reader of the clock
 
 pub mod classify;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod core;
 pub mod correlate;
@@ -25,6 +28,7 @@ pub mod ingest;
 pub mod intake;
 pub mod node;
 pub mod query;
+pub mod replay;
 pub mod replica;
 pub mod service;
 pub mod status;
