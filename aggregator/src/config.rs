@@ -9,6 +9,7 @@ use gpuwarden_proto::settings::{ByteSize, Document, Problem, Section};
 use gpuwarden_proto::vocab::ModelName;
 
 use crate::correlate::{Policy, cause::Windows};
+use crate::graph::Topology;
 
 /// All settings. What a file does not name has its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Config {
     pub cause_window: Duration,
     /// How far a cause may be seen after its effect.
     pub late_cause_window: Duration,
+    /// The file that says what stands where and serves what; `None` leaves that to labels.
+    pub topology_file: Option<PathBuf>,
+    /// What it says.
+    pub topology: Topology,
     /// Models whose complete outage is always P1.
     pub critical_services: BTreeSet<ModelName>,
     /// Events that tell of an older time are refused.
@@ -79,6 +84,8 @@ impl Default for Config {
             quiet_period: Duration::from_secs(60),
             cause_window: Duration::from_secs(60),
             late_cause_window: Duration::from_secs(30),
+            topology_file: None,
+            topology: Topology::default(),
             critical_services: BTreeSet::new(),
             event_max_age: DAY * 7,
             event_max_ahead: Duration::from_secs(300),
@@ -114,13 +121,22 @@ impl Config {
     /// All mistakes of the file, by line; or that it cannot be read.
     pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
         let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&file, &text),
-            Err(error) => {
-                let fault = format!("cannot be read: {error} (give another with --config)");
-                Err(vec![Problem { file, line: 1, key: String::new(), fault }])
-            }
+        let mut config = Self::parse(&file, &text_of(path, "--config")?)?;
+        if let Some(file) = config.topology_file.clone() {
+            config.load_topology(&file)?;
         }
+        Ok(config)
+    }
+
+    /// Reads a topology file in place of the one that is named in the settings.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes of the file, by line; or that it cannot be read.
+    pub fn load_topology(&mut self, path: &Path) -> Result<(), Vec<Problem>> {
+        let file = path.display().to_string();
+        self.topology = Topology::parse(&file, &text_of(path, "--topology or topology.file")?)?;
+        Ok(())
     }
 
     /// Reads the text of a file.
@@ -143,6 +159,7 @@ impl Config {
         config.read_nodes(&mut root.section("nodes"));
         config.read_incidents(&mut root.section("incidents"));
         config.limits.read(&mut root.section("limits"));
+        config.topology_file = root.section("topology").parsed("file", folder);
         config
     }
 
@@ -194,6 +211,7 @@ impl Config {
             quiet_period: self.quiet_period,
             windows: Windows { after: self.cause_window, before: self.late_cause_window },
             critical: self.critical_services.clone(),
+            topology: self.topology.clone(),
             ..Policy::default()
         }
     }
@@ -213,6 +231,14 @@ impl Limits {
     }
 }
 
+/// The text of a file; `option` is what names another.
+fn text_of(path: &Path, option: &str) -> Result<String, Vec<Problem>> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let fault = format!("cannot be read: {error} (give another with {option})");
+        vec![Problem { file: path.display().to_string(), line: 1, key: String::new(), fault }]
+    })
+}
+
 fn address(section: &mut Section<'_>, default: SocketAddr) -> SocketAddr {
     let parse = |text: &str| {
         text.parse().map_err(|_| "should be an address and port like 127.0.0.1:7443".to_owned())
@@ -221,7 +247,7 @@ fn address(section: &mut Section<'_>, default: SocketAddr) -> SocketAddr {
 }
 
 fn folder(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("should be a folder".to_owned()) } else { Ok(text.into()) }
+    if text.is_empty() { Err("should be a path".to_owned()) } else { Ok(text.into()) }
 }
 
 fn model(text: &str) -> Result<ModelName, String> {
@@ -259,6 +285,20 @@ mod tests {
                 "8:nodes.lost_after",
             ]
         );
+    }
+
+    #[test]
+    fn the_topology_file_is_read_with_the_settings_and_its_mistakes_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, topology) = (folder.path().join("a.toml"), folder.path().join("t.toml"));
+        std::fs::write(&settings, format!("[topology]\nfile = \"{}\"", topology.display()))
+            .unwrap();
+        let problems = Config::load(&settings).unwrap_err();
+        assert!(problems[0].to_string().ends_with("topology.file)"), "{problems:?}");
+        std::fs::write(&topology, "[[rack]]\nname = \"r1\"\nnodes = [\"n1\"]").unwrap();
+        assert_eq!(Config::load(&settings).unwrap().topology.nodes.len(), 1);
+        std::fs::write(&topology, "[[rack]]\nname = \n").unwrap();
+        assert_eq!(Config::load(&settings).unwrap_err()[0].line, 2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod pending;
 mod sessions;
 mod writer;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,17 +38,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::correlate::State;
 use crate::incident::{Command, Refusal};
+use crate::intake::{Stale, TICK};
 use crate::node::SessionId;
 use crate::status::Metrics;
 use crate::store::{Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
 
-/// How often time alone is looked at.
-const TICK: Duration = Duration::from_millis(250);
-/// Ticks between two looks at what has only newer numbers.
-const TICKS_PER_RENEWAL: u64 = 4;
-/// Incidents whose newer numbers are written at one time.
-const RENEWED_MAX: usize = 500;
 /// Ticks between two looks at what is old enough to be forgotten.
 const TICKS_PER_PRUNE: u64 = 240;
 /// Rows forgotten at one time, so that commits do not wait long.
@@ -141,8 +136,7 @@ pub struct Core {
     pending: Pending,
     commit: Commit,
     writer: Writer,
-    /// Incidents with newer numbers that nobody has been shown yet.
-    stale: HashSet<IncidentId>,
+    stale: Stale,
     listening_since: Timestamp,
     retry_wait: Duration,
     ticks: u64,
@@ -203,7 +197,7 @@ impl Core {
             pending: Pending::default(),
             commit: Commit::Idle,
             writer,
-            stale: HashSet::new(),
+            stale: Stale::default(),
             listening_since,
             retry_wait: RETRY_FIRST,
             ticks: 0,

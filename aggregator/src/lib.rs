@@ -8,15 +8,18 @@
 //!
 //! - [`ingest`]: the edge to the nodes
 //! - [`core`]: the one task that owns the state
-//! - [`graph`]: what stands where and serves what; [`correlate`], [`incident`], [`classify`],
-//!   [`replica`], [`node`]: what things mean; pure
+//! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
+//!   things mean; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
+//! - [`replay`]: what correlation makes of an event log
+//! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
 //! - [`config`], [`clock`]: settings, and the only reader of the clock
 
 pub mod classify;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod core;
 pub mod correlate;
@@ -24,8 +27,10 @@ pub mod graph;
 pub mod http;
 pub mod incident;
 pub mod ingest;
+pub mod intake;
 pub mod node;
 pub mod query;
+pub mod replay;
 pub mod replica;
 pub mod service;
 pub mod status;

@@ -18,7 +18,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Entry;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
 pub use memory::{Fault, MemoryStore};
-pub use sqlite::{SqliteStore, sqlite_version};
+pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
 /// Changes that are loaded at the start.
@@ -171,6 +171,29 @@ pub trait History: Send {
     ///
     /// The file cannot be read.
     fn batches(&self, node: &NodeId, limit: usize) -> Result<Vec<Batch>, StoreError>;
+
+    /// Batches of all nodes in the order in which they were taken up, a page of at most `limit`
+    /// beginning at `from`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError>;
+}
+
+/// Where in the order of receipt a page begins. The default is the very first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place(u64);
+
+/// Some batches in the order of receipt.
+#[derive(Debug, Default, PartialEq)]
+pub struct Page {
+    /// The batches.
+    pub batches: Vec<Batch>,
+    /// Where the next page begins; `None` when this was the last.
+    pub next: Option<Place>,
+    /// Records that this version cannot read.
+    pub unreadable: u64,
 }
 
 /// What went wrong with a store.
@@ -203,6 +226,9 @@ pub enum StoreFault {
     /// It is no store, or a damaged one.
     #[error("it is damaged or no database ({0})")]
     Damaged(String),
+    /// It is not there.
+    #[error("there is none")]
+    Absent,
     /// It was written by a newer version.
     #[error("it has schema version {found}, this version knows up to {known}")]
     Newer {
@@ -229,6 +255,7 @@ impl StoreFault {
             Self::Io(_) => "look at the kernel log of this machine for the disk",
             Self::Busy => "stop the other process",
             Self::Damaged(_) => "move the file away and restore a backup",
+            Self::Absent => "give the folder of an aggregator's store",
             Self::Newer { .. } => "use the newer version",
             Self::UnsafeLibrary(_) => "build with SQLite 3.51.3 or newer",
             Self::Refused(_) => "please report it",
@@ -245,6 +272,7 @@ impl StoreError {
                 true
             }
             StoreFault::Damaged(_)
+            | StoreFault::Absent
             | StoreFault::Newer { .. }
             | StoreFault::UnsafeLibrary(_)
             | StoreFault::Refused(_) => false,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::time::Timestamp;
 use crate::vocab::{
@@ -10,7 +10,7 @@ use crate::vocab::{
 };
 
 /// What a finding or a change is about, on a node that is known from elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Subject {
     /// The node itself.
@@ -31,6 +31,7 @@ pub enum Subject {
         /// Start time in clock ticks since boot; pins the identity, since PIDs are reused.
         start_ticks: u64,
         /// Its name, for people.
+        #[serde(default)]
         name: String,
     },
     /// A Triton server.
@@ -142,7 +143,7 @@ impl Unit {
 }
 
 /// One number that a rule looked at.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What was read, in the words of its source.
     pub signal: String,
@@ -151,6 +152,7 @@ pub struct Evidence {
     /// Its unit.
     pub unit: Unit,
     /// Length of the window it was taken over, in seconds; 0 for an instant.
+    #[serde(default)]
     pub window_s: f64,
     /// What it was held against.
     pub threshold: Option<f64>,
@@ -188,18 +190,20 @@ impl Evidence {
 }
 
 /// Who is blamed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {
     /// Usually a process.
     pub subject: Subject,
     /// Container, pod or unit; empty where it could not be read.
+    #[serde(default)]
     pub owner: String,
     /// 0 to 1.
+    #[serde(deserialize_with = "share")]
     pub confidence: f64,
 }
 
 /// A rule's verdict on one subject, at one phase of its life.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule.
     pub rule: RuleId,
@@ -210,43 +214,52 @@ pub struct Finding {
     /// How bad it is on this subject.
     pub grade: Grade,
     /// One sentence for people.
+    #[serde(default)]
     pub summary: String,
     /// The numbers behind it.
+    #[serde(default)]
     pub evidence: Vec<Evidence>,
     /// Who is blamed, most likely first; empty where the rule blames nobody.
+    #[serde(default)]
     pub suspects: Vec<Suspect>,
-    /// When the condition was first seen.
+    /// When the condition was first seen; 1970 where that was not told.
+    #[serde(default)]
     pub raised_at: Timestamp,
     /// The GPUs that a model or a server runs on, as far as the node knows; empty for all else.
+    #[serde(default)]
     pub gpus: Vec<GpuUuid>,
 }
 
 /// Something that was done to the node. A change is not trouble.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// What was changed.
     pub subject: Subject,
     /// How.
     pub kind: ChangeKind,
     /// One sentence for people.
+    #[serde(default)]
     pub summary: String,
 }
 
 /// Events given up before they could be delivered, counted in their place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// How many events.
     pub count: u64,
     /// First sequence number that will never come; 0 where none had been given.
+    #[serde(default)]
     pub first_seq: u64,
     /// Last such sequence number, inclusive.
+    #[serde(default)]
     pub last_seq: u64,
     /// Why, in plain words.
+    #[serde(default)]
     pub reason: String,
 }
 
 /// What an event says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Body {
     /// A finding raised, updated or cleared.
@@ -258,11 +271,91 @@ pub enum Body {
 }
 
 /// One thing that a node tells.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When it was observed, by the node's wall clock.
     pub observed_at: Timestamp,
     /// What.
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// A number from 0 to 1.
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&share) {
+        return Ok(share);
+    }
+    Err(serde::de::Error::custom(format!("{share} is not between 0 and 1")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subjects() -> Vec<Subject> {
+        let gpu = GpuUuid::new("GPU-1").unwrap();
+        let server = ServerName::new("default").unwrap();
+        let (model, version) = (ModelName::new("bert").unwrap(), ModelVersion::new("1").unwrap());
+        vec![
+            Subject::Node,
+            Subject::Gpu { uuid: gpu.clone(), index: Some(2) },
+            Subject::Gpu { uuid: gpu.clone(), index: None },
+            Subject::Process { gpu, pid: 7, start_ticks: 9, name: "trainer".to_owned() },
+            Subject::Server { server: server.clone() },
+            Subject::Model { server, model, version },
+            Subject::Source { source: SourceName::new("nvml").unwrap() },
+        ]
+    }
+
+    fn finding(subject: Subject) -> Finding {
+        Finding {
+            rule: RuleId::NoisyNeighbour,
+            suspects: vec![Suspect {
+                subject: subject.clone(),
+                owner: String::new(),
+                confidence: 0.7,
+            }],
+            subject,
+            phase: Phase::Raised,
+            grade: Grade::Degraded,
+            summary: "slow".to_owned(),
+            evidence: vec![Evidence::new("latency", 0.1, Unit::Seconds).over(5.0).against(0.05)],
+            raised_at: Timestamp::from_unix_ns(1_800_000_000_123_456_789),
+        }
+    }
+
+    #[test]
+    fn every_event_survives_json() {
+        let gap = Gap { count: 3, first_seq: 4, last_seq: 6, reason: "full".to_owned() };
+        let mut bodies = vec![Body::Gap(gap)];
+        for subject in subjects() {
+            let (kind, summary) = (ChangeKind::ModelDeployed, "new weights".to_owned());
+            bodies.push(Body::Change(Change { subject: subject.clone(), kind, summary }));
+            bodies.push(Body::Finding(finding(subject)));
+        }
+        for body in bodies {
+            let event = Event { observed_at: Timestamp::from_unix_ns(5_000_000_001), body };
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_need_not_be_said_has_its_default_and_what_is_not_known_is_passed_over() {
+        let json = r#"{"rule":"xid","subject":{"kind":"gpu","uuid":"GPU-1","hue":"red"},
+            "phase":"raised","grade":"down","labels":{"rack":[1]}}"#;
+        let finding: Finding = serde_json::from_str(json).unwrap();
+        assert_eq!((finding.summary.as_str(), finding.raised_at), ("", Timestamp::default()));
+        assert!(finding.evidence.is_empty() && finding.suspects.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_words() {
+        let refused = |json: &str| serde_json::from_str::<Suspect>(json).unwrap_err().to_string();
+        let over = refused(r#"{"subject":{"kind":"node"},"confidence":1.5}"#);
+        assert!(over.starts_with("1.5 is not between 0 and 1"), "{over}");
+        let nameless = refused(r#"{"subject":{"kind":"gpu","uuid":""},"confidence":1}"#);
+        assert!(nameless.starts_with("GpuUuid is empty"), "{nameless}");
+    }
 }

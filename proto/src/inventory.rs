@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Finding;
 use crate::time::Timestamp;
@@ -11,28 +11,32 @@ use crate::vocab::{
 };
 
 /// A GPU of a node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     /// NVIDIA's UUID.
     pub uuid: GpuUuid,
     /// The driver's index; may change with a reboot.
     pub index: u32,
     /// E.g. `NVIDIA H100 80GB HBM3`.
+    #[serde(default)]
     pub name: String,
     /// E.g. `00000000:1B:00.0`.
+    #[serde(default)]
     pub pci_bus_id: String,
     /// 0 when it could not be read.
+    #[serde(default)]
     pub memory_total_bytes: u64,
     /// `None` when it could not be read.
     pub memory_used_bytes: Option<u64>,
     /// Share of time a kernel ran, 0 to 1; `None` when it could not be read.
     pub utilization_ratio: Option<f64>,
     /// The driver cannot reach it.
+    #[serde(default)]
     pub lost: bool,
 }
 
 /// A model of a server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Its name.
     pub name: ModelName,
@@ -41,57 +45,70 @@ pub struct Model {
     /// Whether it serves.
     pub availability: Availability,
     /// The server's words where it does not.
+    #[serde(default)]
     pub reason: String,
     /// Requests finished per second; `None` when unknown.
     pub requests_per_s: Option<f64>,
     /// Requests waiting; `None` when unknown.
     pub pending: Option<f64>,
     /// The GPUs it runs on, as far as they are known.
+    #[serde(default)]
     pub gpus: Vec<GpuUuid>,
 }
 
 /// A Triton server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     /// Its name in the agent's config.
     pub name: ServerName,
     /// Its version; empty when unknown.
+    #[serde(default)]
     pub version: String,
     /// Whether it serves.
     pub availability: Availability,
     /// Its models, by name and version.
+    #[serde(default)]
     pub models: Vec<Model>,
 }
 
 /// One of the agent's sources.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// E.g. `nvml`.
     pub name: SourceName,
     /// Whether it sees.
     pub state: SourceState,
     /// Why not; empty when it sees.
+    #[serde(default)]
     pub reason: String,
 }
 
 /// What is true now on a node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When, by the node's wall clock.
+    /// When, by the node's wall clock; 1970 where that was not told.
+    #[serde(default)]
     pub observed_at: Timestamp,
     /// Its name to the operating system.
+    #[serde(default)]
     pub hostname: String,
     /// The GPU driver's version; empty when unknown.
+    #[serde(default)]
     pub driver_version: String,
     /// Findings that are active.
+    #[serde(default)]
     pub active: Vec<Finding>,
     /// Its GPUs, by index.
+    #[serde(default)]
     pub gpus: Vec<Gpu>,
     /// Its servers, in config order.
+    #[serde(default)]
     pub servers: Vec<Server>,
     /// The agent's sources.
+    #[serde(default)]
     pub sources: Vec<Source>,
     /// Where the node stands and what it is for, as its config says; e.g. `rack`, `zone`.
+    #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -108,5 +125,23 @@ impl Snapshot {
             sources: Vec::new(),
             labels: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_survives_json_and_needs_to_say_only_what_there_is() {
+        let said = r#"{"observed_at":"2026-11-23T08:00:00Z",
+            "gpus":[{"uuid":"GPU-1","index":0}],"labels":{"rack":"r1"},
+            "servers":[{"name":"default","availability":"ready",
+                "models":[{"name":"bert","version":"1","availability":"failed"}]}],
+            "sources":[{"name":"nvml","state":"seeing"}]}"#;
+        let snapshot: Snapshot = serde_json::from_str(said).unwrap();
+        assert_eq!(snapshot.servers[0].models[0].availability, Availability::Failed);
+        let json = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
     }
 }

@@ -1,21 +1,20 @@
 //! What each input does to the state. Nothing here waits.
 
-use std::collections::BTreeSet;
-
-use gpuwarden_proto::event::{Body, Event};
+use gpuwarden_proto::event::Event;
 use gpuwarden_proto::fleet::{self, ObservedChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Hello;
-use gpuwarden_proto::vocab::{ChangeKind, IncidentId, NodeId, Seq};
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 
 use tokio::sync::oneshot;
 
 use super::pending::{Answer, Owed};
 use super::sessions::{Ended, Registered, Stream};
-use super::{Arrived, Core, Full, Input, RENEWED_MAX, Request, TICKS_PER_PRUNE, TICKS_PER_RENEWAL};
+use super::{Arrived, Core, Full, Input, Request, TICKS_PER_PRUNE};
 use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
+use crate::intake::{self, Aside, TICKS_PER_RENEWAL};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::store::{Batch, CHANGES_LOADED, StoreError};
 
@@ -141,36 +140,19 @@ impl Core {
         event: Event,
         touched: &mut Touched,
     ) {
-        let observed_at = event.observed_at;
-        match event.body {
-            Body::Finding(finding) => {
-                let node = self.state.nodes.get(id);
-                let backlog = node.is_some_and(|node| node.is_backlog(seq, observed_at));
-                let signal = Signal::Finding { observed_at, backlog, finding };
-                apply(&mut self.state, now, id, signal, touched);
-            }
-            Body::Change(change) => {
-                self.change(id, ObservedChange { node: id.clone(), observed_at, change });
-            }
-            Body::Gap(gap) => {
+        let node = self.state.nodes.get(id);
+        let backlog = node.is_some_and(|node| node.is_backlog(seq, event.observed_at));
+        match intake::event(&mut self.state, now, id, backlog, event, touched) {
+            None => {}
+            Some(Aside::Change(change)) => self.change(change),
+            Some(Aside::Gap(gap)) => {
                 self.metrics.gaps.inc_by(gap.count);
                 tracing::warn!(node = %id, count = gap.count, reason = gap.reason, "events lost");
             }
         }
     }
 
-    fn change(&mut self, id: &NodeId, observed: ObservedChange) {
-        if let Some(node) = self.state.nodes.get_mut(id) {
-            match observed.change.kind {
-                ChangeKind::AgentStopped => node.stopping = true,
-                ChangeKind::AgentStarted => node.stopping = false,
-                ChangeKind::ModelLoaded
-                | ChangeKind::ModelUnloaded
-                | ChangeKind::ModelDeployed
-                | ChangeKind::ServerRestarted
-                | ChangeKind::DriverChanged => {}
-            }
-        }
+    fn change(&mut self, observed: ObservedChange) {
         if self.changes.len() >= CHANGES_LOADED {
             self.changes.pop_front();
         }
@@ -212,9 +194,7 @@ impl Core {
         let mut touched = Touched::default();
         self.state.tick(now, &mut touched);
         if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
-            let some: BTreeSet<IncidentId> = self.stale.iter().copied().take(RENEWED_MAX).collect();
-            self.stale.retain(|id| !some.contains(id));
-            self.state.renew(now, &some, &mut touched);
+            self.stale.renew(&mut self.state, now, &mut touched);
         }
         self.note(touched);
         self.gauge();
@@ -255,10 +235,7 @@ impl Core {
     }
 
     fn note(&mut self, mut touched: Touched) {
-        self.stale.extend(touched.refreshed.drain());
-        for id in touched.changed.keys() {
-            self.stale.remove(id);
-        }
+        self.stale.note(&mut touched);
         self.pending.touch(touched);
     }
 

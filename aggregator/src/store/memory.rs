@@ -10,8 +10,8 @@ use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 
 use super::{
-    Batch, CHANGES_LOADED, History, Loaded, NodeRow, Retention, Store, StoreError, StoreFault,
-    Transaction,
+    Batch, CHANGES_LOADED, History, Loaded, NodeRow, Page, Place, Retention, Store, StoreError,
+    StoreFault, Transaction,
 };
 
 /// Clones share what they hold, as connections to one file do.
@@ -149,5 +149,13 @@ impl History for MemoryStore {
         let tables = self.tables();
         let of_node = tables.batches.iter().filter(|batch| batch.node == *node);
         Ok(of_node.take(limit).cloned().collect())
+    }
+
+    fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
+        let tables = self.tables();
+        let begin = usize::try_from(from.0).unwrap_or(usize::MAX).min(tables.batches.len());
+        let end = begin.saturating_add(limit).min(tables.batches.len());
+        let next = (end < tables.batches.len()).then_some(Place(end as u64));
+        Ok(Page { batches: tables.batches[begin..end].to_vec(), next, unreadable: 0 })
     }
 }

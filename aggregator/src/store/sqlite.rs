@@ -15,9 +15,12 @@ use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use super::{
-    Batch, History, Loaded, NodeRow, Retention, Store, StoreError, StoreFault, Transaction,
+    Batch, History, Loaded, NodeRow, Page, Place, Retention, Store, StoreError, StoreFault,
+    Transaction,
 };
 
+/// The name of the file in its folder.
+const FILE: &str = "aggregator.db";
 const SCHEMA: &str = include_str!("schema.sql");
 /// What `user_version` says of a file with the present schema.
 const SCHEMA_VERSION: i64 = 1;
@@ -46,7 +49,7 @@ impl SqliteStore {
     ///
     /// The folder cannot be written, another process uses it, or the file is not ours.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join("aggregator.db");
+        let path = folder.join(FILE);
         let failed = |operation, fault| StoreError { operation, path: path.clone(), fault };
         if rusqlite::version_number() < SAFE_VERSION {
             let fault = StoreFault::UnsafeLibrary(rusqlite::version().to_owned());
@@ -81,9 +84,7 @@ impl SqliteStore {
 
     fn migrate(&mut self) -> Result<(), StoreError> {
         let failed = fault("cannot prepare the schema of", &self.path);
-        let version =
-            |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get(0));
-        let found: i64 = version(&self.connection).map_err(&failed)?;
+        let found = schema_version(&self.connection).map_err(&failed)?;
         if found > SCHEMA_VERSION {
             let fault = StoreFault::Newer { found, known: SCHEMA_VERSION };
             return Err(StoreError { operation: "will not open", path: self.path.clone(), fault });
@@ -157,21 +158,49 @@ impl Store for SqliteStore {
     }
 
     fn history(&self) -> Result<Box<dyn History>, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)
-            .map_err(fault("cannot open for reading", &self.path))?;
-        connection
-            .busy_timeout(Duration::from_secs(5))
-            .map_err(fault("cannot open for reading", &self.path))?;
-        Ok(Box::new(SqliteHistory { connection, path: self.path.clone() }))
+        Ok(Box::new(SqliteHistory::open(&self.path)?))
     }
 }
 
 /// A reader of a file.
 #[derive(Debug)]
-struct SqliteHistory {
+pub struct SqliteHistory {
     connection: Connection,
     path: PathBuf,
+}
+
+impl SqliteHistory {
+    /// Opens the store in a folder to read it, whether or not an aggregator has it open.
+    ///
+    /// # Errors
+    ///
+    /// There is none, it cannot be read, or it is one of a newer version.
+    pub fn of(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        let failed = |operation, fault| StoreError { operation, path: path.clone(), fault };
+        if !path.exists() {
+            return Err(failed("cannot read", StoreFault::Absent));
+        }
+        let this = Self::open(&path)?;
+        let found = schema_version(&this.connection).map_err(fault("cannot read", &path))?;
+        match found {
+            0 => Err(failed("cannot read", StoreFault::Absent)),
+            1..=SCHEMA_VERSION => Ok(this),
+            _ => Err(failed("cannot read", StoreFault::Newer { found, known: SCHEMA_VERSION })),
+        }
+    }
+
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = fault("cannot open for reading", path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(&failed)?;
+        Ok(Self { connection, path: path.to_owned() })
+    }
+}
+
+fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 impl History for SqliteHistory {
@@ -189,6 +218,10 @@ impl History for SqliteHistory {
 
     fn batches(&self, node: &NodeId, limit: usize) -> Result<Vec<Batch>, StoreError> {
         load::batches(&self.connection, node, limit).map_err(fault("cannot read", &self.path))
+    }
+
+    fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
+        load::received(&self.connection, from, limit).map_err(fault("cannot read", &self.path))
     }
 }
 

@@ -165,6 +165,39 @@ fn only_what_is_old_is_forgotten_and_only_some_at_a_time() {
 }
 
 #[test]
+fn all_batches_are_read_in_the_order_of_receipt_page_by_page() {
+    on_each(|store| {
+        let other = Batch { node: node("node-b"), ..batch(1, 2) };
+        let batches = vec![batch(1, 1), other, batch(3, 3)];
+        store.commit(&Transaction { batches: batches.clone(), ..Transaction::default() }).unwrap();
+        let history = store.history().unwrap();
+        let (mut read, mut from) = (Vec::new(), Some(Place::default()));
+        while let Some(place) = from {
+            let page = history.received(place, 2).unwrap();
+            assert!(page.batches.len() <= 2);
+            read.extend(page.batches);
+            from = page.next;
+        }
+        assert_eq!(read, batches);
+    });
+}
+
+#[test]
+fn a_store_can_be_read_while_it_is_written_and_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = || SqliteHistory::of(folder.path());
+    let error = read().unwrap_err();
+    assert_eq!(error.fault, StoreFault::Absent);
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    let batches = vec![batch(1, 1)];
+    store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
+    let received = || read().unwrap().received(Place::default(), 10).unwrap().batches;
+    assert_eq!(received(), [batch(1, 1)]);
+    drop(store);
+    assert_eq!(received(), [batch(1, 1)]);
+}
+
+#[test]
 fn two_writers_cannot_have_one_folder() {
     let folder = tempfile::tempdir().unwrap();
     let _first = SqliteStore::open(folder.path()).unwrap();

@@ -11,7 +11,7 @@ use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
 use rusqlite::{Connection, Params, Row};
 
 use super::{signed, unsigned};
-use crate::store::{Batch, CHANGES_LOADED, Loaded, NodeRow};
+use crate::store::{Batch, CHANGES_LOADED, Loaded, NodeRow, Page, Place};
 
 const SELECT_INCIDENT: &str = "SELECT payload FROM incident WHERE id = ?1";
 const SELECT_OPEN: &str = "SELECT payload FROM incident WHERE resolved_ns IS NULL ORDER BY id";
@@ -24,8 +24,10 @@ const SELECT_MARKS: &str = "SELECT node, epoch, seq FROM mark ORDER BY node, seq
 const SELECT_CHANGES: &str = "SELECT payload FROM change ORDER BY id DESC LIMIT ?1";
 const SELECT_NEXT: &str = "SELECT max(coalesce((SELECT value FROM counter \
     WHERE name = 'next_incident'), 1), coalesce((SELECT max(id) + 1 FROM incident), 1))";
-const SELECT_BATCHES: &str = "SELECT epoch, received_ns, first_observed_ns, last_observed_ns, \
-    payload FROM batch WHERE node = ?1 ORDER BY id LIMIT ?2";
+const SELECT_BATCHES: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
+    last_observed_ns, payload FROM batch WHERE node = ?1 ORDER BY id LIMIT ?2";
+const SELECT_RECEIVED: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
+    last_observed_ns, payload, id FROM batch WHERE id >= ?1 ORDER BY id LIMIT ?2";
 
 pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
@@ -60,18 +62,36 @@ pub(super) fn batches(
     node: &NodeId,
     limit: usize,
 ) -> rusqlite::Result<Vec<Batch>> {
-    let read = |row: &Row<'_>| -> rusqlite::Result<Option<Batch>> {
-        let Ok(entries) = decode_entries(row.get_ref(4)?.as_blob()?) else { return Ok(None) };
-        Ok(Some(Batch {
-            node: node.clone(),
-            epoch: Epoch(row.get::<_, i64>(0)?.cast_unsigned()),
-            received_at: at(row, 1)?,
-            observed: (at(row, 2)?, at(row, 3)?),
-            entries,
-        }))
-    };
     let params = rusqlite::params![node.as_str(), signed(limit as u64)];
-    readable(db, SELECT_BATCHES, params, read, &mut 0)
+    readable(db, SELECT_BATCHES, params, batch, &mut 0)
+}
+
+pub(super) fn received(db: &Connection, from: Place, limit: usize) -> rusqlite::Result<Page> {
+    let (mut rows, mut last, mut unreadable) = (0, 0, 0);
+    let read = |row: &Row<'_>| {
+        rows += 1;
+        last = row.get(6)?;
+        batch(row)
+    };
+    let params = [signed(from.0), signed(limit as u64)];
+    let batches = readable(db, SELECT_RECEIVED, params, read, &mut unreadable)?;
+    // A page may be short of batches and yet not be the last: some could not be read.
+    let next = (rows == limit).then_some(Place(unsigned(last).saturating_add(1)));
+    Ok(Page { batches, next, unreadable })
+}
+
+fn batch(row: &Row<'_>) -> rusqlite::Result<Option<Batch>> {
+    let node = NodeId::new(&row.get::<_, String>(0)?);
+    let (Ok(node), Ok(entries)) = (node, decode_entries(row.get_ref(5)?.as_blob()?)) else {
+        return Ok(None);
+    };
+    Ok(Some(Batch {
+        node,
+        epoch: Epoch(row.get::<_, i64>(1)?.cast_unsigned()),
+        received_at: at(row, 2)?,
+        observed: (at(row, 3)?, at(row, 4)?),
+        entries,
+    }))
 }
 
 /// Rows of one payload each. What cannot be decoded is counted and left where it is.
