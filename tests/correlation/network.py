@@ -82,9 +82,8 @@ class Network:
                 self.missed.append(Missed(node, play, round(at, 3), round(since, 3), back))
                 self._put(at, node, {"event": "lost", "since": written(since)})
                 self._put(back, node, {"event": "back"})
-        if silence.agent_lives:
-            self._cuts[node].append((silence.since, back))
-        else:
+        self._cuts[node].append((silence.since, back))
+        if not silence.agent_lives:
             started = Change(node, silence.until, {"kind": "node"}, "agent-started", "began")
             told.append(_change(started))
         told.append(self._told_snapshot(node, back + 0.02))
@@ -119,24 +118,23 @@ class Network:
             if one.observed >= END_S:
                 continue
             at = self._arrival(one)
-            if self._rng.random() < LOST_SHARE and not one.snapshot:
-                self._next(one.node)
-                continue
-            if at >= END_S:
-                continue
-            body = self._inventory.snapshot(one.node, one.observed) if one.snapshot else one.body
-            line = self._put(at, one.node, body, self._next(one.node))
-            self._note(one)
-            if self._rng.random() < TWICE_SHARE and not one.snapshot:
-                self._again(at + self._rng.uniform(0.1, 5), line)
+            if one.snapshot and at < END_S:
+                self._put(at, one.node, self._inventory.snapshot(one.node, one.observed))
+                for finding in self._inventory.active(one.node, one.observed):
+                    finding.arrived = True
+            elif not one.snapshot:
+                self._event(one, at)
 
-    def _note(self, one: Told) -> None:
-        """What arrived is known of."""
+    def _event(self, one: Told, at: float) -> None:
+        """One event of a node's outbox: it has a number, and may be lost or come twice."""
+        self._seq[one.node] += 1
+        if self._rng.random() < LOST_SHARE or at >= END_S:
+            return
+        line = self._put(at, one.node, one.body, self._seq[one.node])
         if one.finding is not None and one.body["phase"] != "cleared":
             one.finding.arrived = True
-        if one.snapshot:
-            for finding in self._inventory.active(one.node, one.observed):
-                finding.arrived = True
+        if self._rng.random() < TWICE_SHARE:
+            self._again(at + self._rng.uniform(0.1, 5), line)
 
     def _arrival(self, one: Told) -> float:
         at = one.observed + self._rng.uniform(0.03, 0.4)
@@ -148,11 +146,8 @@ class Network:
                 at = until + 0.1 + (one.observed - since) / max(1.0, until - since) * 2
         return at
 
-    def _next(self, node: Node) -> int:
-        self._seq[node] += 1
-        return self._seq[node]
-
     def _put(self, at: float, node: Node, body: dict[str, Any], seq: int = 0) -> dict[str, Any]:
+        """A line of the log. What does not come out of a node's outbox has the number 0."""
         line = {"at": written(at), "node": node.name, "seq": seq, **body}
         self._lines.append((round(at, 3), len(self._lines), line))
         return line
