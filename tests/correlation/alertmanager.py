@@ -39,7 +39,7 @@ GROUPINGS = {
 }
 """Ways to group that are met in the field."""
 TICK_S = 0.1
-POLL_S = 1.0
+POLL_S = 0.3
 # Kept alive well past the end; the end is told by us.
 FOR_EVER = timedelta(hours=6)
 
@@ -126,6 +126,7 @@ class Groups:
     open: dict[str, int] = field(default_factory=dict)
     members: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     group_of: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def notified(self, body: dict[str, Any]) -> None:
         """Takes one notification."""
@@ -135,17 +136,17 @@ class Groups:
             for alert in body["alerts"]:
                 self.members[number].add(int(alert["annotations"]["finding"]))
                 self.group_of[alert["fingerprint"]] = number
+                self.members[number] |= self.waiting.pop(alert["fingerprint"], set())
             if body["status"] == "resolved":
                 del self.open[key]
 
     def silenced(self, alerts: Iterable[dict[str, Any]]) -> None:
-        """An alert that was silenced belongs to the incident of the one that silenced it."""
+        """An alert that is silenced belongs to the incident of the one that silences it, once there is one."""
         with self.lock:
             for alert in alerts:
-                for by in alert["status"]["inhibitedBy"]:
-                    if by in self.group_of:
-                        self.members[self.group_of[by]].add(int(alert["annotations"]["finding"]))
-                        break
+                by, finding = alert["status"]["inhibitedBy"][0], int(alert["annotations"]["finding"])
+                its = self.members[self.group_of[by]] if by in self.group_of else self.waiting[by]
+                its.add(finding)
 
 
 def incidents(stream: Stream, folder: Path, group_by: list[str], until_s: float | None = None) -> list[Incident]:

@@ -143,6 +143,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Figure]:
         "findings_count": sum(len(stream.truth["findings"]) for stream in streams),
         "replay_s_median": rounded(statistics.median(seconds)),
         "unknown_members_count": sum(verdict.unknown for verdict in verdicts),
+        "findings_come_again_count": sum(verdict.again for verdict in verdicts),
         "findings_in_no_incident_count": sum(verdict.absent for verdict in verdicts),
     }
     kinds = {f"{kind}:{name}": value for kind, row in by_kind(verdicts).items() for name, value in row.items()}

@@ -67,6 +67,7 @@ def _confusions(what: str, judged: Iterable[Judged]) -> None:
 def _examples(verdict: Verdict) -> None:
     causes = {cause["id"]: cause for cause in verdict.truth["causes"]}
     counters = f"{verdict.unknown} members unknown, {verdict.absent} findings in no incident, {verdict.twice} in two"
+    counters += f", {verdict.again} came again within theirs"
     print(f"  seed {verdict.seed}: {counters}")
     mixed = [(group, counts) for group, counts in verdict.members.items() if len(counts) > 1]
     mixed.sort(key=lambda item: -(sum(item[1].values()) - max(item[1].values())))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Verdict:
     false_p1: int
     told_p1: int
     rooted: bool
+    again: int
     members: dict[Any, Counter[str]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float | None]:
@@ -115,6 +117,30 @@ class Findings:
         return nth if distance <= slack else None
 
 
+class Lives:
+    """When each incident lasted and of what it holds members, for findings that came again.
+
+    A condition that ends and comes again while its incident lasts is one member there, with one of its times.
+    """
+
+    def __init__(self, incidents: Iterable[Incident]) -> None:
+        self._spans: dict[Key, list[tuple[int, int, int, Any]]] = defaultdict(list)
+        for incident in incidents:
+            if not incident.get("opened_at"):
+                continue
+            until = read_ms(incident["resolved_at"]) if incident.get("resolved_at") else sys.maxsize
+            for member in incident["members"]:
+                raised = read_ms(member["raised_at"])
+                since = min(raised, read_ms(incident["opened_at"]))
+                self._spans[key(member)].append((since, until, raised, incident["id"]))
+
+    def of(self, finding: dict[str, Any]) -> Any | None:
+        """The incident that lasted when this one came, and holds the same rule on the same subject; the nearest in time."""
+        at = read_ms(finding["raised_at"])
+        near = [(abs(raised - at), name) for since, until, raised, name in self._spans.get(key(finding), ()) if since <= at <= until]
+        return min(near, default=(0, None))[1]
+
+
 def survivors(incidents: Iterable[Incident]) -> dict[Any, Any]:
     """By id: the incident into which it was merged at last, or itself."""
     into = {incident["id"]: incident.get("merged_into") for incident in incidents}
@@ -142,6 +168,11 @@ def score(truth: dict[str, Any], incidents: list[Incident]) -> Verdict:
                 unknown += 1
             elif placed.setdefault(nth, group) != group:
                 twice += 1
+    lives, again = Lives(incidents), 0
+    for nth, row in enumerate(rows):
+        if nth not in placed and (name := lives.of(row)) is not None:
+            placed[nth] = last[name]
+            again += 1
     causes = [row["cause"] for row in rows]
     labels = [placed.get(nth, ("alone", nth)) for nth in range(len(rows))]
     members: dict[Any, Counter[str]] = defaultdict(Counter)
@@ -158,7 +189,7 @@ def score(truth: dict[str, Any], incidents: list[Incident]) -> Verdict:
     return Verdict(
         truth["seed"], pairs(causes, labels), merged, fragmentation(causes, labels), kept, judged, majority, placed,
         truth, unknown, len(rows) - len(placed), twice, false_p1, len(told_p1),
-        any("roots" in incident for incident in incidents), dict(members),
+        any("roots" in incident for incident in incidents), again, dict(members),
     )  # fmt: skip
 
 

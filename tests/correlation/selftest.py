@@ -103,6 +103,13 @@ def what_was_merged_counts_where_it_went_and_whats_in_no_incident_stands_alone()
     return "merged into 2; one alone"
 
 
+def what_comes_again_while_its_incident_lasts_belongs_to_it() -> str:
+    incident = {"id": 1, "type": "high-latency", "severity": "P1", "opened_at": written(1), "members": [_member("a", 1)]}
+    assert score(_truth(), [incident]).again == 1
+    assert score(_truth(), [incident | {"resolved_at": written(1.5)}]).again == 0
+    return "once, and not when it was over"
+
+
 def a_p1_that_is_none_is_a_false_one() -> str:
     told = [{"id": 1, "type": "high-latency", "severity": "P1", "members": [_member("b", 3)]}]
     assert score(_truth(), told).figures()["false_p1_ratio"] == 1
@@ -232,6 +239,7 @@ CHECKS: tuple[Callable[[], str], ...] = (
     merges_and_fragments_are_counted,
     macro_f1_is_the_mean_over_the_classes_of_the_truth,
     what_was_merged_counts_where_it_went_and_whats_in_no_incident_stands_alone,
+    what_comes_again_while_its_incident_lasts_belongs_to_it,
     a_p1_that_is_none_is_a_false_one,
     the_aggregator_dates_a_lost_node_itself,
     roots_are_the_same_thing_or_not,
