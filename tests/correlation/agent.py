@@ -71,7 +71,10 @@ class Finding:
     def identity(self) -> tuple[Any, ...]:
         """What it is about, on its node."""
         subject = self.symptom.subject
-        return (self.symptom.words.rule, *(str(value) for key, value in sorted(subject.items()) if key not in ("index", "name")))
+        return (
+            self.symptom.words.rule,
+            *(str(value) for key, value in sorted(subject.items()) if key not in ("index", "name")),
+        )
 
     def body(self, phase: str) -> dict[str, Any]:
         """The finding as the agent tells it, by the node's own clock."""

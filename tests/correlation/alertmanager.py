@@ -26,7 +26,6 @@ from score import Incident
 sys.path.insert(0, str(Path(__file__).parent.parent / "peers"))
 
 from install import Cache  # noqa: E402
-from process import listening  # noqa: E402
 from prometheus import Peer, duration, with_templates  # noqa: E402
 
 SPEED = 60.0
@@ -98,11 +97,17 @@ class Alertmanager(Peer):
         }
         hook = {"url": self._webhook, "send_resolved": True}
         receivers = [{"name": "webhook", "webhook_configs": [hook]}]
-        config.write_text(json.dumps({"route": route, "receivers": receivers, "inhibit_rules": inhibitions()}, indent=1))
+        config.write_text(
+            json.dumps({"route": route, "receivers": receivers, "inhibit_rules": inhibitions()}, indent=1)
+        )
         return with_templates(self.cache) + [
-            str(binary), f"--config.file={config}", f"--storage.path={self.folder / 'data'}",
-            f"--web.listen-address={self.address}", "--cluster.listen-address=", "--log.level=warn",
-        ]  # fmt: skip
+            str(binary),
+            f"--config.file={config}",
+            f"--storage.path={self.folder / 'data'}",
+            f"--web.listen-address={self.address}",
+            "--cluster.listen-address=",
+            "--log.level=warn",
+        ]
 
     def post(self, alerts: list[dict[str, Any]]) -> None:
         """As Prometheus would send them."""
@@ -213,7 +218,12 @@ class Alerts:
         """What a node that was away does not hold to be so any more is over: Prometheus would see the series end."""
         held = {(row["rule"], json.dumps(row["subject"], sort_keys=True)) for row in line["active"]}
         for key, (raised_at, row) in list(self._active.items()):
-            if key[0] == line["node"] and key[1] != "node-lost" and key[1:] not in held and raised_at < line["observed_at"]:
+            if (
+                key[0] == line["node"]
+                and key[1] != "node-lost"
+                and key[1:] not in held
+                and raised_at < line["observed_at"]
+            ):
                 self._turn(at, key, row, False, raised_at)
 
     def _turn(self, at: float, key: tuple[str, str, str], row: dict[str, Any], firing: bool, raised_at: str) -> None:
@@ -249,11 +259,18 @@ class _Labels:
         subject, (rack, zone) = row["subject"], self._place.get(row["node"], ("", ""))
         gpus = row.get("gpus") or [subject.get("uuid") or subject.get("gpu") or ""]
         labels = {
-            "alertname": alert_name(row["rule"]), "node": row["node"], "rack": rack, "zone": zone,
-            "gpu": gpus[0], "server": subject.get("server", ""), "model": subject.get("model", ""),
-            "service": self._service.get(subject.get("model", ""), ""), "source": subject.get("source", ""),
-            "pid": str(subject.get("pid", "")), "severity": severity(row["rule"]),
-        }  # fmt: skip
+            "alertname": alert_name(row["rule"]),
+            "node": row["node"],
+            "rack": rack,
+            "zone": zone,
+            "gpu": gpus[0],
+            "server": subject.get("server", ""),
+            "model": subject.get("model", ""),
+            "service": self._service.get(subject.get("model", ""), ""),
+            "source": subject.get("source", ""),
+            "pid": str(subject.get("pid", "")),
+            "severity": severity(row["rule"]),
+        }
         return {name: value for name, value in labels.items() if value}
 
 
@@ -285,7 +302,9 @@ def _posted(alert: dict[str, Any]) -> dict[str, Any]:
     now = datetime.now(timezone.utc)
     ends = now + FOR_EVER if alert["firing"] else now
     body = {"labels": alert["labels"], "annotations": alert["annotations"], "endsAt": ends.isoformat()}
-    return body | ({"startsAt": now.isoformat()} if alert["firing"] else {"startsAt": (now - timedelta(seconds=1)).isoformat()})
+    return body | (
+        {"startsAt": now.isoformat()} if alert["firing"] else {"startsAt": (now - timedelta(seconds=1)).isoformat()}
+    )
 
 
 def _incidents(groups: Groups, alerts: Alerts) -> list[Incident]:
@@ -294,7 +313,12 @@ def _incidents(groups: Groups, alerts: Alerts) -> list[Incident]:
         rows = [alerts.findings[nth] for nth in sorted(members)]
         rules = [row["rule"] for row in rows]
         types = [TYPE_OF[rule] for rule in rules]
-        told.append({
-            "id": number, "type": max(types, key=types.count), "severity": min(map(severity, rules)), "members": rows,
-        })  # fmt: skip
+        told.append(
+            {
+                "id": number,
+                "type": max(types, key=types.count),
+                "severity": min(map(severity, rules)),
+                "members": rows,
+            }
+        )
     return told

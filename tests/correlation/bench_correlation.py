@@ -1,7 +1,7 @@
 """How well incidents agree with what really happened, on made-up streams of which the truth is known.
 
-    python3 tests/correlation/bench_correlation.py [--seeds 1001-1020] [--quick] [--detail]
-        [--alertmanager 2] [--incidents DIR] [--keep DIR]
+python3 tests/correlation/bench_correlation.py [--seeds 1001-1020] [--quick] [--detail]
+    [--alertmanager 2] [--incidents DIR] [--keep DIR]
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ WANTED: dict[str, tuple[str, float]] = {
     "root_ac_at_3_ratio": (">=", 0.97),
     "over_merge_ratio": ("<=", 0.01),
 }
-SHOWN = ("pairwise_f1_ratio", "adjusted_rand_index", "over_merge_ratio", "type_macro_f1_ratio", "severity_accuracy_ratio")
+SHOWN = (
+    "pairwise_f1_ratio",
+    "adjusted_rand_index",
+    "over_merge_ratio",
+    "type_macro_f1_ratio",
+    "severity_accuracy_ratio",
+)
 HELD_OUT, QUICK = "1001-1020", "1001-1003"
 
 
@@ -84,11 +90,12 @@ def against_wanted(found: dict[str, Figure]) -> None:
     for name, (sign, wanted) in WANTED.items():
         value = found.get("type_macro_f1_ratio_pooled" if name.startswith("type") else f"{name}_mean")
         kept = value is not None and (value >= wanted if sign == ">=" else value <= wanted)
-        print(f"  {name:28} {'n/a' if value is None else value:>7}   wanted {sign} {wanted:<5} {'kept' if kept else 'MISSED'}")
+        shown, word = "n/a" if value is None else value, "kept" if kept else "MISSED"
+        print(f"  {name:28} {shown:>7}   wanted {sign} {wanted:<5} {word}")
 
 
 def compare(streams: Sequence[Stream], folder: Path) -> dict[str, Figure]:
-    """Alertmanager on the same streams, one daemon for each way to group, side by side. It needs minutes, so only a few."""
+    """Alertmanager on the same streams, a daemon for each way to group, side by side. Takes minutes, so only a few."""
     import alertmanager
 
     speed = alertmanager.SPEED
@@ -125,15 +132,18 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Figure]:
         seconds.append(time.monotonic() - begun)
         verdicts.append(score(stream.truth, told))
         row = verdicts[-1].figures()
-        shape = f"{stream.truth['fleet']['nodes']} nodes, {len(stream.truth['findings'])} findings, {len(stream.truth['causes'])} causes"
-        merged, f1 = row["over_merge_ratio"], row["pairwise_f1_ratio"]
-        say(f"seed {seed}: {shape}, {len(verdicts[-1].incidents)} incidents: pairwise F1 {f1:.3f}, over-merge {merged:.3f}")
+        findings, causes = len(stream.truth["findings"]), len(stream.truth["causes"])
+        shape = f"{stream.truth['fleet']['nodes']} nodes, {findings} findings, {causes} causes"
+        scores = f"pairwise F1 {row['pairwise_f1_ratio']:.3f}, over-merge {row['over_merge_ratio']:.3f}"
+        say(f"seed {seed}: {shape}, {len(verdicts[-1].incidents)} incidents: {scores}")
         if not (args.keep or len(streams) <= args.alertmanager):
             stream.events.unlink()
     (tell if args.detail else table)(verdicts)
     found = summary(verdicts)
     against_wanted(found)
-    simple = {f"by_node_and_minute_{name}": value for name, value in summary(baseline).items() if name.endswith("_mean")}
+    simple = {
+        f"by_node_and_minute_{name}": value for name, value in summary(baseline).items() if name.endswith("_mean")
+    }
     peers = compare(streams[: args.alertmanager], folder) if args.alertmanager else {}
     counts: dict[str, Figure] = {
         "bench": "correlation",
@@ -156,7 +166,9 @@ def main() -> int:
     parser.add_argument("--seeds", help=f"A-B; {HELD_OUT} are held out and the default, 1-20 are for development")
     parser.add_argument("--quick", action="store_true", help="three streams, no peers")
     parser.add_argument("--detail", action="store_true", help="what was confused with what")
-    parser.add_argument("--alertmanager", type=int, default=None, help="on so many streams; two minutes and a half each")
+    parser.add_argument(
+        "--alertmanager", type=int, default=None, help="on so many streams; two minutes and a half each"
+    )
     parser.add_argument("--incidents", type=Path, help="take SEED.incidents.jsonl from there and replay nothing")
     parser.add_argument("--keep", type=Path, help="keep the files there")
     args = parser.parse_args()

@@ -98,7 +98,8 @@ def _of(verdict: Verdict, group: Any) -> str:
 
 
 def _named(cause: dict[str, Any]) -> str:
-    return f"{cause['id']} {cause['kind']}, {cause['type']} {cause['severity']}, {cause['started_at'][11:23]}, {cause['summary']}"
+    what = f"{cause['kind']}, {cause['type']} {cause['severity']}"
+    return f"{cause['id']} {what}, {cause['started_at'][11:23]}, {cause['summary']}"
 
 
 def _rows(verdict: Verdict, cause: str, group: Any) -> None:

@@ -1,6 +1,6 @@
 """Writes a stream: an event log, a topology file and the truth.
 
-    python3 tests/correlation/generate.py --seed 1 --out DIR
+python3 tests/correlation/generate.py --seed 1 --out DIR
 """
 
 from __future__ import annotations

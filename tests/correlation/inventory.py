@@ -118,4 +118,6 @@ def _sources(node: Node, active: list[Finding]) -> list[dict[str, Any]]:
         for finding in active
         if finding.symptom.words.rule == "telemetry-blind"
     }
-    return [{"name": name, "state": "blind" if name in blind else "seeing", "reason": blind.get(name, "")} for name in names]
+    return [
+        {"name": name, "state": "blind" if name in blind else "seeing", "reason": blind.get(name, "")} for name in names
+    ]

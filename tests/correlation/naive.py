@@ -1,4 +1,4 @@
-"""Groupings that need no thought, to hold the real ones against: perfect, all in one, each alone, by node and minute."""
+"""Groupings that need no thought, to compare with: perfect, all in one, each alone, by node and minute."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def perfect(truth: dict[str, Any]) -> list[Incident]:
     for cause in truth["causes"]:
         members = [row for row in truth["findings"] if row["cause"] == cause["id"]]
         roots = [{"entity": cause["root"], "score": 1.0, "reason": "known"}]
-        incidents.append(_incident(cause["id"], members) | {key: cause[key] for key in ("type", "severity")} | {"roots": roots})
+        incidents.append(
+            _incident(cause["id"], members) | {key: cause[key] for key in ("type", "severity")} | {"roots": roots}
+        )
     return incidents
 
 
@@ -71,4 +73,9 @@ def _incident(name: Any, rows: list[dict[str, Any]]) -> Incident:
     members = [{key: row[key] for key in ("node", "rule", "subject", "raised_at")} for row in rows]
     rules = Counter(row["rule"] for row in rows)
     type_ = TYPE_OF[rules.most_common(1)[0][0]] if rules else "external"
-    return {"id": name, "type": type_, "severity": min((severity(rule) for rule in rules), default="P4"), "members": members}
+    return {
+        "id": name,
+        "type": type_,
+        "severity": min((severity(rule) for rule in rules), default="P4"),
+        "members": members,
+    }

@@ -11,7 +11,7 @@ CHANGE = re.compile(r"^(?:model |deploy )?(?P<what>.+?)(?:[:@ /]| version )v?(?P
 
 
 def same(blamed: Entity, cause: dict[str, Any], indices: dict[str, tuple[str, int]] | None = None) -> bool:
-    """Whether it is the root of this cause or one of its listed other names. `indices` gives each GPU's node and index."""
+    """Whether it is the root of this cause or a listed other name. `indices`: each GPU's node and index."""
     return any(_equal(blamed, entity, indices or {}) for entity in (cause["root"], *cause.get("root_also", ())))
 
 

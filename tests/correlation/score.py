@@ -1,6 +1,6 @@
 """Holds incidents against the truth of a stream.
 
-    python3 tests/correlation/score.py --truth F --incidents F [--detail]
+python3 tests/correlation/score.py --truth F --incidents F [--detail]
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Verdict:
     def figures(self) -> dict[str, float | None]:
         """The scores of this stream, by name."""
         count = len(self.judged) or 1
-        at = lambda k: sum(one.root_rank is not None and one.root_rank <= k for one in self.judged) / count  # noqa: E731
+        ranks = [one.root_rank for one in self.judged if one.root_rank is not None]
+        at = lambda k: sum(rank <= k for rank in ranks) / count  # noqa: E731
         return {
             "pairwise_precision_ratio": self.pairs.precision(),
             "pairwise_recall_ratio": self.pairs.recall(),
@@ -97,7 +98,11 @@ def key(finding: dict[str, Any]) -> Key:
     """What makes a finding the one it is, beside its time: what is only for people is left out."""
     subject = {name: str(value) for name, value in finding["subject"].items()}
     drop = {"gpu": {"index"}, "process": {"name"}}.get(subject["kind"], set())
-    return finding["node"], finding["rule"], tuple(sorted((name, value) for name, value in subject.items() if name not in drop))
+    return (
+        finding["node"],
+        finding["rule"],
+        tuple(sorted((name, value) for name, value in subject.items() if name not in drop)),
+    )
 
 
 class Findings:
@@ -109,7 +114,7 @@ class Findings:
             self._by_key[key(row)].append((read_ms(row["raised_at"]), nth))
 
     def find(self, member: dict[str, Any]) -> int | None:
-        """The number of the finding. The time must be the same, but for `node-lost`: that one the aggregator dates itself."""
+        """The number of the finding. The times must agree, but for `node-lost`, which the aggregator dates itself."""
         at = read_ms(member["raised_at"])
         slack = NODE_LOST_SLACK_MS if member["rule"] == "node-lost" else 1
         near = [(abs(raised - at), nth) for raised, nth in self._by_key.get(key(member), ())]
@@ -135,9 +140,13 @@ class Lives:
                 self._spans[key(member)].append((since, until, raised, incident["id"]))
 
     def of(self, finding: dict[str, Any]) -> Any | None:
-        """The incident that lasted when this one came, and holds the same rule on the same subject; the nearest in time."""
+        """The incident that lasted when this came and holds the same rule and subject; the nearest in time."""
         at = read_ms(finding["raised_at"])
-        near = [(abs(raised - at), name) for since, until, raised, name in self._spans.get(key(finding), ()) if since <= at <= until]
+        near = [
+            (abs(raised - at), name)
+            for since, until, raised, name in self._spans.get(key(finding), ())
+            if since <= at <= until
+        ]
         return min(near, default=(0, None))[1]
 
 
@@ -187,10 +196,24 @@ def score(truth: dict[str, Any], incidents: list[Incident]) -> Verdict:
     in_groups = [(causes[nth], group) for nth, group in placed.items()]
     merged = over_merge([cause for cause, _ in in_groups], [group for _, group in in_groups])
     return Verdict(
-        truth["seed"], pairs(causes, labels), merged, fragmentation(causes, labels), kept, judged, majority, placed,
-        truth, unknown, len(rows) - len(placed), twice, false_p1, len(told_p1),
-        any("roots" in incident for incident in incidents), again, dict(members),
-    )  # fmt: skip
+        truth["seed"],
+        pairs(causes, labels),
+        merged,
+        fragmentation(causes, labels),
+        kept,
+        judged,
+        majority,
+        placed,
+        truth,
+        unknown,
+        len(rows) - len(placed),
+        twice,
+        false_p1,
+        len(told_p1),
+        any("roots" in incident for incident in incidents),
+        again,
+        dict(members),
+    )
 
 
 def _judge(

@@ -1,6 +1,6 @@
 """Tries the scorer on values worked out by hand, and the generator on its promises, in about half a minute.
 
-    python3 tests/correlation/selftest.py
+python3 tests/correlation/selftest.py
 """
 
 from __future__ import annotations
@@ -104,7 +104,13 @@ def what_was_merged_counts_where_it_went_and_whats_in_no_incident_stands_alone()
 
 
 def what_comes_again_while_its_incident_lasts_belongs_to_it() -> str:
-    incident = {"id": 1, "type": "high-latency", "severity": "P1", "opened_at": written(1), "members": [_member("a", 1)]}
+    incident = {
+        "id": 1,
+        "type": "high-latency",
+        "severity": "P1",
+        "opened_at": written(1),
+        "members": [_member("a", 1)],
+    }
     assert score(_truth(), [incident]).again == 1
     assert score(_truth(), [incident | {"resolved_at": written(1.5)}]).again == 0
     return "once, and not when it was over"
@@ -130,9 +136,16 @@ def roots_are_the_same_thing_or_not() -> str:
     assert root.same({"kind": "gpu", "node": "n", "name": "3"}, gpu, where)
     assert not root.same({"kind": "gpu", "node": "m", "name": "3"}, gpu, where)
     assert not root.same({"kind": "node", "name": "n"}, gpu, where), "an ancestor is not the same"
-    change = {"root": {"kind": "change", "name": "rank:7"}, "root_also": [{"kind": "model", "name": "rank", "version": "7"}]}
-    assert root.same({"kind": "change", "name": "rank version 7"}, change) and root.same({"kind": "model", "name": "rank:7"}, change)
-    assert not root.same({"kind": "change", "name": "rank:6"}, change) and not root.same({"kind": "model", "name": "rank"}, change)
+    change = {
+        "root": {"kind": "change", "name": "rank:7"},
+        "root_also": [{"kind": "model", "name": "rank", "version": "7"}],
+    }
+    assert root.same({"kind": "change", "name": "rank version 7"}, change) and root.same(
+        {"kind": "model", "name": "rank:7"}, change
+    )
+    assert not root.same({"kind": "change", "name": "rank:6"}, change) and not root.same(
+        {"kind": "model", "name": "rank"}, change
+    )
     process = {"root": {"kind": "process", "node": "n", "name": "train (pid 12)", "pid": 12}}
     assert root.same({"kind": "process", "node": "n", "name": "train (pid 12)"}, process)
     assert not root.same({"kind": "process", "node": "n", "name": "train (pid 123)"}, process)
@@ -196,7 +209,11 @@ def every_finding_of_the_truth_was_received() -> str:
             for line in map(json.loads, file):
                 rows = [line] if line["event"] == "finding" and line["phase"] != "cleared" else line.get("active", [])
                 told |= {(line["node"], row["rule"], row["raised_at"]) for row in rows}
-        truth = {(row["node"], row["rule"], row["raised_at"]) for row in stream(seed).truth["findings"] if row["rule"] != "node-lost"}
+        truth = {
+            (row["node"], row["rule"], row["raised_at"])
+            for row in stream(seed).truth["findings"]
+            if row["rule"] != "node-lost"
+        }
         assert told == truth, (len(told - truth), len(truth - told))
         count += len(truth)
     return f"{count} findings"
@@ -212,7 +229,9 @@ def a_perfect_answer_scores_one() -> str:
     for seed in SEEDS:
         figures = score(stream(seed).truth, naive.perfect(stream(seed).truth)).figures()
         off = {"over_merge_ratio": 0, "false_p1_ratio": 0}
-        wrong = {name: value for name, value in figures.items() if name[:9] != "reduction" and value != off.get(name, 1)}
+        wrong = {
+            name: value for name, value in figures.items() if name[:9] != "reduction" and value != off.get(name, 1)
+        }
         assert not wrong, wrong
     return "all ones"
 

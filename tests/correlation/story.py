@@ -84,7 +84,7 @@ def clash(one: Footprint, other: Footprint, rng: Random) -> bool:
 
 
 def _silenced(silent: Footprint, other: Footprint) -> bool:
-    """Whether something of the other begins on a node that is silent just then. Who is cut off may well see a GPU fail."""
+    """Whether something of the other begins on a node silent just then. Who is cut off may see a GPU fail."""
     lives = all(silence.agent_lives for silence in silent.play.silences) and not other.play.alone
     for node, spans in silent.silent.items():
         if any(_overlap(span, its, 180) for span in spans for its in other.silent.get(node, ())):
@@ -104,7 +104,11 @@ def write(fleet: Fleet, rng: Random) -> list[Play]:
     _add(told, fleet, rng, _draw(rng, NOISE, round(faults * rng.uniform(0.7, 1.1))), NOISE)
     for _ in range(rng.randint(3, 7)):
         play = deploy.harmless(Site(fleet, rng, rng.uniform(60, HORIZON_S - 600), HORIZON_S))
-        if not any(_meet({play.summary.split()[0]: (0, 0)}, dict.fromkeys(print_.models, (0, 0)), 0) for print_ in told if print_.play.alone):
+        if not any(
+            _meet({play.summary.split()[0]: (0, 0)}, dict.fromkeys(print_.models, (0, 0)), 0)
+            for print_ in told
+            if print_.play.alone
+        ):
             told.append(Footprint.of(play))
     return sorted((print_.play for print_ in told), key=Play.started)
 

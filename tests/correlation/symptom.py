@@ -1,4 +1,4 @@
-"""What agents say of trouble, in their own words: rule, grade, summary and evidence. Each function words one finding."""
+"""What agents say of trouble, in their own words: rule, grade, summary, evidence. A function words one finding."""
 
 from __future__ import annotations
 
@@ -30,9 +30,15 @@ def _read(
     threshold: float | None = None,
     baseline: float | None = None,
 ) -> Evidence:
-    value, threshold, baseline = (number if number is None else round(number, 4) for number in (value, threshold, baseline))
+    value, threshold, baseline = (
+        number if number is None else round(number, 4) for number in (value, threshold, baseline)
+    )
     return {
-        "signal": signal, "value": value, "unit": unit, "window_s": window_s, "threshold": threshold,
+        "signal": signal,
+        "value": value,
+        "unit": unit,
+        "window_s": window_s,
+        "threshold": threshold,
         "baseline": baseline,
     }
 
@@ -66,13 +72,20 @@ def gpu_lost(gpu: Gpu) -> Words:
 
 def recovery_required(action: str) -> Words:
     """The driver asks for a reset or a reboot."""
-    return Words("gpu-recovery-required", "down", f"the driver asks for: {action}", (_read("recovery action", 1, "code"),))
+    return Words(
+        "gpu-recovery-required", "down", f"the driver asks for: {action}", (_read("recovery action", 1, "code"),)
+    )
 
 
 def ecc(rng: Random) -> Words:
     """Uncorrectable memory errors."""
     count = rng.randint(1, 9)
-    return Words("ecc-uncorrected", "degraded", f"{count} uncorrectable memory errors", (_read("uncorrectable errors", count, "count"),))
+    return Words(
+        "ecc-uncorrected",
+        "degraded",
+        f"{count} uncorrectable memory errors",
+        (_read("uncorrectable errors", count, "count"),),
+    )
 
 
 def row_remap(failed: bool) -> Words:
@@ -124,7 +137,9 @@ def exhausted(rng: Random, failed: int, suspect: dict[str, Any] | None = None) -
         _read("failed executions", failed, "count", 3.0),
     )
     summary = f"memory is gone: {free * 80:.2f} of 80.0 GiB free{failures}"
-    return Words("gpu-memory-exhausted", "down" if failed else "degraded", summary, evidence, (suspect,) if suspect else ())
+    return Words(
+        "gpu-memory-exhausted", "down" if failed else "degraded", summary, evidence, (suspect,) if suspect else ()
+    )
 
 
 def host_oom(name: str) -> Words:
@@ -176,7 +191,12 @@ def slower(rng: Random, model: Model) -> Words:
 def cache_full(rng: Random) -> Words:
     """A language model's key-value cache is full."""
     share = rng.uniform(0.97, 1.0)
-    return Words("kv-cache-saturated", "degraded", "the key-value cache is full", (_read("share of the cache used", share, "ratio", 10.0, 0.95),))
+    return Words(
+        "kv-cache-saturated",
+        "degraded",
+        "the key-value cache is full",
+        (_read("share of the cache used", share, "ratio", 10.0, 0.95),),
+    )
 
 
 def failing(rng: Random, share: float) -> Words:
@@ -188,13 +208,20 @@ def failing(rng: Random, share: float) -> Words:
         _read("nv_inference_request_failure", failed, "count", window_s),
         _read('of which reason="BACKEND"', round(failed * rng.uniform(0.5, 1.0)), "count", window_s),
     )
-    summary = f"{100 * failed / requests:.0f} % of requests fail ({failed} of {requests} in {window_s:g} s, objective 1 %)"
+    summary = (
+        f"{100 * failed / requests:.0f} % of requests fail ({failed} of {requests} in {window_s:g} s, objective 1 %)"
+    )
     return Words("error-rate-high", "down" if failed / requests >= 0.9 else "degraded", summary, evidence)
 
 
 def not_loaded(reason: str) -> Words:
     """The server says that it could not load it."""
-    return Words("model-unavailable", "down", f"could not be loaded: {reason}", (_read("time unavailable", 0.1, "s", threshold=0.0),))
+    return Words(
+        "model-unavailable",
+        "down",
+        f"could not be loaded: {reason}",
+        (_read("time unavailable", 0.1, "s", threshold=0.0),),
+    )
 
 
 def unloaded() -> Words:
@@ -205,12 +232,19 @@ def unloaded() -> Words:
 
 def server_gone() -> Words:
     """Nobody listens."""
-    return Words("server-unavailable", "down", "nobody listens there", (_read("refused connections", 2, "count", 0.1, 2.0),))
+    return Words(
+        "server-unavailable", "down", "nobody listens there", (_read("refused connections", 2, "count", 0.1, 2.0),)
+    )
 
 
 def blind(reason: str) -> Words:
     """A source sees nothing."""
-    return Words("telemetry-blind", "warning", f"sees nothing: {reason}", (_read("time without a good reading", 1.5, "s", threshold=1.5),))
+    return Words(
+        "telemetry-blind",
+        "warning",
+        f"sees nothing: {reason}",
+        (_read("time without a good reading", 1.5, "s", threshold=1.5),),
+    )
 
 
 def neighbour(rng: Random, model: Model, gpu: Gpu, suspect: dict[str, Any]) -> Words:
@@ -230,14 +264,22 @@ def neighbour(rng: Random, model: Model, gpu: Gpu, suspect: dict[str, Any]) -> W
 def rogue(suspect: dict[str, Any]) -> Words:
     """A process uses a GPU it does not own."""
     name = suspect["subject"]["name"]
-    return Words("rogue-process", "warning", f"{name} uses a GPU it does not own", (_read("share of the GPU used", 0.8, "ratio", 30.0),), (suspect,))
+    return Words(
+        "rogue-process",
+        "warning",
+        f"{name} uses a GPU it does not own",
+        (_read("share of the GPU used", 0.8, "ratio", 30.0),),
+        (suspect,),
+    )
 
 
 def cpu_throttled(rng: Random) -> Words:
     """The server's own CPU limit slows it."""
     share = rng.uniform(0.1, 0.7)
     evidence = (_read("share of periods throttled", share, "ratio", 10.0, 0.05),)
-    return Words("cpu-throttled", "degraded", f"its CPU limit held it back in {share * 100:.0f} % of the time", evidence)
+    return Words(
+        "cpu-throttled", "degraded", f"its CPU limit held it back in {share * 100:.0f} % of the time", evidence
+    )
 
 
 def process(gpu: Gpu, pid: int, start_ticks: int, name: str, owner: str, confidence: float) -> dict[str, Any]:

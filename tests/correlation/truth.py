@@ -28,8 +28,11 @@ def told(fleet: Fleet, plays: list[Play], found: list[Finding], missed: list[Mis
         worst[id(miss.cause)] = min(worst[id(miss.cause)], P2)
     causes = [_cause(play, ids[id(play)], worst[id(play)]) for play in plays if id(play) in ids]
     shape = {
-        "nodes": len(fleet.nodes), "racks": len(fleet.racks), "zones": len(fleet.zones),
-        "gpus": sum(len(node.gpus) for node in fleet.nodes), "models": len(fleet.models),
+        "nodes": len(fleet.nodes),
+        "racks": len(fleet.racks),
+        "zones": len(fleet.zones),
+        "gpus": sum(len(node.gpus) for node in fleet.nodes),
+        "models": len(fleet.models),
         "services": len(fleet.services),
     }
     return {"seed": seed, "fleet": shape, "causes": causes, "findings": rows}

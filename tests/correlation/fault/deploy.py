@@ -100,7 +100,13 @@ def leaks(site: Site) -> Play:
             if gone + 5 < back:
                 play.on_gpu(symptom.exhausted(rng, rng.randint(3, 50)), gpu, gone, back)
                 for other in gpu.replicas:
-                    play.errors(other, gone + rng.uniform(0, 8), back, rng.uniform(0.1, 0.8), version if other is replica else None)
+                    play.errors(
+                        other,
+                        gone + rng.uniform(0, 8),
+                        back,
+                        rng.uniform(0.1, 0.8),
+                        version if other is replica else None,
+                    )
         play.deploys(replica, back, model.version)
     return play
 

@@ -14,14 +14,21 @@ def suspect_of(site: Site, gpu: Gpu, server: Server | None) -> dict[str, Any]:
     rng = site.rng
     if server is not None:
         return symptom.process(gpu, server.pid, server.pid * 7 + 1_000, "tritonserver", "triton.service", 0.5)
-    name, owner = rng.choice((("python3", "notebook-7f9c"), ("train", "nightly-train"), ("ffmpeg", ""), ("eval", "eval-job")))
+    name, owner = rng.choice(
+        (("python3", "notebook-7f9c"), ("train", "nightly-train"), ("ffmpeg", ""), ("eval", "eval-job"))
+    )
     return symptom.process(gpu, rng.randint(60_001, 99_000), rng.randint(10_000, 10_000_000), name, owner, 0.5)
 
 
 def process_entity(gpu: Gpu, suspect: dict[str, Any]) -> dict[str, Any]:
     """A process as a root: its node, its name for people, its pid."""
     subject = suspect["subject"]
-    return {"kind": "process", "node": gpu.node.name, "name": f"{subject['name']} (pid {subject['pid']})", "pid": subject["pid"]}
+    return {
+        "kind": "process",
+        "node": gpu.node.name,
+        "name": f"{subject['name']} (pid {subject['pid']})",
+        "pid": subject["pid"],
+    }
 
 
 def _play(site: Site, kind: str, gpu: Gpu, server: Server | None, what: str) -> tuple[Play, dict[str, Any]]:

@@ -48,7 +48,9 @@ def stray_xid(site: Site) -> Play:
 def blind_blip(site: Site) -> Play:
     """A source times out for some seconds."""
     node, rng = site.node(), site.rng
-    source, reason = rng.choice((("nvml", "the driver does not answer"), ("kmsg", "cannot be read"), ("host", "cannot be read")))
+    source, reason = rng.choice(
+        (("nvml", "the driver does not answer"), ("kmsg", "cannot be read"), ("host", "cannot be read"))
+    )
     root = {"kind": "node", "name": node.name}
     play = Play("blind-blip", "telemetry-blind", root, f"{source} of {node.name} blind for a moment", rng)
     play.also = [{"kind": "source", "node": node.name, "name": source}]

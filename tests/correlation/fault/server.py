@@ -10,7 +10,9 @@ from play import Play, Site
 def _play(site: Site, kind: str, server: Server, what: str) -> Play:
     summary = f"Triton {server.name} of {server.node.name} {what}"
     play = Play(kind, "model-unavailable", server.entity, summary, site.rng)
-    play.also = [{"kind": "process", "node": server.node.name, "name": f"tritonserver (pid {server.pid})", "pid": server.pid}]
+    play.also = [
+        {"kind": "process", "node": server.node.name, "name": f"tritonserver (pid {server.pid})", "pid": server.pid}
+    ]
     return play
 
 
