@@ -4,7 +4,7 @@
 //!
 //! | severity | when |
 //! | --- | --- |
-//! | P1 | no replica of a model is left, and the model is on the critical list or had traffic |
+//! | P1 | no replica of a model is left that had traffic, or nine in ten of its requests fail; what is P2 by its replicas or requests, of a model on the critical list |
 //! | P2 | no replica is left of a model without traffic; half of its replicas or more are down, or one is left; a quarter or more of a model's requests fail over all its replicas; a node does not answer; a model is down and how many replicas it has is not known |
 //! | P3 | degraded performance or partial failure: grade `degraded`, or `down` with replicas left |
 //! | P4 | a forecast or a minor matter: grade `warning`, and blindness of Gpuwarden itself |
@@ -20,6 +20,8 @@ use crate::replica::{Replicas, Standing, Tally};
 
 /// Share of failing requests from which on an error rate is high.
 pub const FAILING_HIGH: f64 = 0.25;
+/// Share of failing requests from which on a model is as good as gone.
+pub const FAILING_ALL: f64 = 0.9;
 
 /// The class that a rule leads to.
 #[must_use]
@@ -81,6 +83,8 @@ pub enum Ground {
         ratio: f64,
         /// How the model's replicas stand.
         tally: Tally,
+        /// The model is on the critical list.
+        critical: bool,
     },
     /// A node does not answer.
     Silent(NodeId),
@@ -97,7 +101,7 @@ impl fmt::Display for Ground {
                 let replicas = if *total == 1 { "replica" } else { "replicas" };
                 write!(f, "{down} of {total} {replicas} of {model} down")?;
                 match (down == total, critical, busy) {
-                    (true, true, _) => f.write_str(", and the model is critical"),
+                    (_, true, _) => f.write_str(", and the model is critical"),
                     (true, false, 0) => f.write_str(", but no traffic has been seen on it"),
                     (true, false, _) => f.write_str(", and it had traffic"),
                     (false, ..) => Ok(()),
@@ -106,12 +110,13 @@ impl fmt::Display for Ground {
             Self::ReplicasUnknown(model) => {
                 write!(f, "{model} is down, and no snapshot tells how many replicas it has")
             }
-            Self::Failing { subject, ratio, tally } => {
+            Self::Failing { subject, ratio, tally, critical } => {
                 write!(f, "{subject} fails {:.0} % of requests", ratio * 100.0)?;
                 match (tally.down + tally.degraded, tally.total) {
                     (_, 0 | 1) => Ok(()),
                     (troubled, total) => write!(f, " on {troubled} of {total} replicas"),
-                }
+                }?;
+                if *critical { f.write_str(", and the model is critical") } else { Ok(()) }
             }
             Self::Silent(node) => write!(f, "{node} does not answer"),
             Self::Blind => f.write_str("what cannot be seen is not known to be in trouble"),
@@ -129,7 +134,7 @@ pub fn assess(
     replicas: &Replicas,
     critical: impl Fn(&ModelName) -> bool,
 ) -> (Severity, Ground) {
-    let own = by_grade(member, replicas);
+    let own = by_grade(member, replicas, &critical);
     let models = models_down(member, replicas);
     let worst_model = models
         .map(|model| by_replicas(model, replicas.of(model), critical(model)))
@@ -140,21 +145,31 @@ pub fn assess(
     }
 }
 
-fn by_grade(member: &Member, replicas: &Replicas) -> (Severity, Ground) {
+fn by_grade(
+    member: &Member,
+    replicas: &Replicas,
+    critical: impl Fn(&ModelName) -> bool,
+) -> (Severity, Ground) {
     let graded = Ground::Grade(member.rule, member.grade);
     match (member.rule, member.grade) {
         (RuleId::NodeLost, _) => (Severity::P2, Ground::Silent(member.node.clone())),
         (RuleId::TelemetryBlind, _) => (Severity::P4, Ground::Blind),
         (RuleId::ErrorRateHigh, _) => match failing(&member.evidence) {
             Some(ratio) => {
-                let tally = match &member.subject {
-                    Subject::Model { model, .. } => replicas.of(model),
-                    _ => Tally::default(),
+                let (tally, critical) = match &member.subject {
+                    Subject::Model { model, .. } => (replicas.of(model), critical(model)),
+                    _ => (Tally::default(), false),
                 };
                 // What fails here fails on the others that are in trouble too.
                 let over_all = ratio * tally.troubled_share(0);
-                let severity = if over_all >= FAILING_HIGH { Severity::P2 } else { Severity::P3 };
-                (severity, Ground::Failing { subject: member.subject.clone(), ratio, tally })
+                let severity = match critical {
+                    _ if over_all >= FAILING_ALL => Severity::P1,
+                    true if over_all >= FAILING_HIGH => Severity::P1,
+                    false if over_all >= FAILING_HIGH => Severity::P2,
+                    _ => Severity::P3,
+                };
+                let subject = member.subject.clone();
+                (severity, Ground::Failing { subject, ratio, tally, critical })
             }
             None => (Severity::P3, graded),
         },
@@ -175,7 +190,10 @@ fn models_down<'a>(
 ) -> impl Iterator<Item = &'a ModelName> + 'a {
     let takes_down = matches!(
         member.rule,
-        RuleId::ModelUnavailable | RuleId::ServerUnavailable | RuleId::NodeLost
+        RuleId::ModelUnavailable
+            | RuleId::QueueStall
+            | RuleId::ServerUnavailable
+            | RuleId::NodeLost
     );
     let own = match &member.subject {
         Subject::Model { model, .. } if takes_down => Some(model),
@@ -197,7 +215,7 @@ fn by_replicas(model: &ModelName, tally: Tally, critical: bool) -> (Severity, Gr
     if tally.total == 0 {
         return (Severity::P2, Ground::ReplicasUnknown(model.clone()));
     }
-    let severity = if tally.all_down() && (critical || tally.busy > 0) {
+    let severity = if tally.all_down() && tally.busy > 0 || tally.mostly_down() && critical {
         Severity::P1
     } else if tally.mostly_down() {
         Severity::P2

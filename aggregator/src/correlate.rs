@@ -558,7 +558,6 @@ impl State {
 
 const DEGRADING: &[RuleId] = &[
     RuleId::QueueBackup,
-    RuleId::QueueStall,
     RuleId::QueueRejecting,
     RuleId::LatencyHigh,
     RuleId::KvCacheSaturated,
@@ -566,8 +565,13 @@ const DEGRADING: &[RuleId] = &[
 ];
 
 fn bears_on_replicas(rule: RuleId) -> bool {
-    matches!(rule, RuleId::ModelUnavailable | RuleId::ServerUnavailable | RuleId::NodeLost)
-        || DEGRADING.contains(&rule)
+    matches!(
+        rule,
+        RuleId::ModelUnavailable
+            | RuleId::QueueStall
+            | RuleId::ServerUnavailable
+            | RuleId::NodeLost
+    ) || DEGRADING.contains(&rule)
 }
 
 /// How a replica stands by the findings of its node.
@@ -583,6 +587,7 @@ fn standing(node: &Node, replica: &Replica) -> Standing {
     if active(RuleId::NodeLost, &Subject::Node)
         || active(RuleId::ServerUnavailable, &own_server)
         || active(RuleId::ModelUnavailable, &own)
+        || active(RuleId::QueueStall, &own)
     {
         return Standing::Down;
     }

@@ -29,7 +29,7 @@ use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::incident::{Incident, Member, Root};
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, Severity};
+use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
 
 pub use command::{Command, Refusal};
 pub use timeline::{Kind, SELF};
@@ -84,6 +84,8 @@ pub struct Case {
 pub struct Scope {
     /// A rack, a zone, a version of the driver.
     pub entity: Entity,
+    /// What its parts have.
+    pub rule: RuleId,
     /// When its first part failed.
     pub at: Timestamp,
 }
@@ -149,7 +151,11 @@ impl Case {
             matches!(root.entity.kind, EntityKind::Rack | EntityKind::Zone | EntityKind::Driver)
         };
         let scope = incident.roots.first().filter(whole).map(|root| root.entity.clone());
-        let scope = scope.map(|entity| Scope { entity, at: incident.opened_at });
+        let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {
+            entity,
+            rule: first.rule,
+            at: incident.opened_at,
+        });
         Self { incident, limits, active, quiet_since, scope }
     }
 
@@ -172,11 +178,11 @@ impl Case {
     }
 
     /// The whole of `entity` has failed.
-    pub fn widen(&mut self, entity: Entity, reason: &str, now: Timestamp) {
+    pub fn widen(&mut self, entity: Entity, rule: RuleId, reason: &str, now: Timestamp) {
         let members = self.incident.members.iter().map(|member| member.raised_at);
         let at = members.min().unwrap_or(now);
         self.tell(now, Kind::Cause, SELF, format!("likely cause is now {entity}: {reason}"));
-        self.scope = Some(Scope { entity, at });
+        self.scope = Some(Scope { entity, rule, at });
         self.entitle();
         self.touch(now);
     }

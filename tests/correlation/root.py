@@ -15,7 +15,23 @@ def same(blamed: Entity, cause: dict[str, Any], indices: dict[str, tuple[str, in
     return any(_equal(blamed, entity, indices or {}) for entity in (cause["root"], *cause.get("root_also", ())))
 
 
+def _named(blamed: Entity) -> Entity:
+    """Gpuwarden's kinds `version`, `driver`, `replica` and `process` in the words of the truth."""
+    kind, name = blamed.get("kind"), str(blamed.get("name", ""))
+    match kind:
+        case "version":
+            return {"kind": "change", "name": name}
+        case "driver":
+            return {"kind": "change", "name": f"driver:{name}"}
+        case "replica":
+            return {"kind": "model", "name": name.partition("/")[2].rpartition(":")[0], "node": blamed.get("node")}
+        case "process":
+            return {**blamed, "name": name.partition("@")[0]}
+    return blamed
+
+
 def _equal(blamed: Entity, entity: Entity, indices: dict[str, tuple[str, int]]) -> bool:
+    blamed = _named(blamed)
     if blamed.get("kind") != entity["kind"]:
         return False
     node, name = blamed.get("node") or None, str(blamed.get("name", ""))

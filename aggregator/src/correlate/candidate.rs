@@ -12,9 +12,10 @@ use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, RuleId
 
 use super::State;
 use super::cause::{Clue, Nearness, explains, fade, share_gpu};
+use super::change::Recent;
 use super::evidence::{Evidence, Kind, Reasons};
 use crate::classify::type_of;
-use crate::incident::Case;
+use crate::incident::{Case, Scope};
 
 /// Members of an incident that a new finding is held against, beginning with the likely cause. Those
 /// that come later do not speak for it, so that a storm does not chain.
@@ -31,6 +32,12 @@ const DOWNSTREAM: Duration = Duration::from_secs(90);
 const DOWNSTREAM_BEFORE: Duration = Duration::from_secs(15);
 /// So long what failed as a whole takes in its parts.
 const GROWTH: Duration = Duration::from_secs(30 * 60);
+/// So long after replicas were lost those that are left may be overloaded, and so long before that is
+/// known.
+const OVERLOAD: Duration = Duration::from_secs(120);
+const OVERLOAD_BEFORE: Duration = Duration::from_secs(10);
+/// The share of lost replicas from which on those that are left are surely overloaded.
+const OVERLOADED: f64 = 1.0 / 3.0;
 /// Two that blame the same process.
 const ANTAGONIST: Duration = Duration::from_secs(300);
 
@@ -74,6 +81,9 @@ impl State {
         let mut found = Candidates::new();
         self.here(node, finding, &mut found);
         self.elsewhere(node, finding, &mut found);
+        self.changed_alike(node, finding, &mut found);
+        self.overloaded(node, finding, &mut found);
+        self.overloading(node, finding, &mut found);
         self.grouped(node, finding, &mut found);
         found.into_values().collect()
     }
@@ -124,6 +134,62 @@ impl State {
         }
     }
 
+    /// By members on other nodes that follow the same change of a model.
+    fn changed_alike(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        if !fleet_wide(type_of(finding.rule)) {
+            return;
+        }
+        for (model, ours) in self.changed_before(Clue::of(node, finding)) {
+            let entity = Entity::fleet(EntityKind::Model, model.as_str());
+            for id in self.index.of(&entity) {
+                let Some(case) = self.cases.get(&id) else { continue };
+                for anchor in case.incident().members.iter().take(ANCHORS) {
+                    let clue = Clue::from(anchor);
+                    if anchor.node == *node || !fleet_wide(type_of(anchor.rule)) {
+                        continue;
+                    }
+                    let theirs = self.changed_before(clue);
+                    let alike = |(other, there): &&(&ModelName, &Recent)| {
+                        *other == model && there.version == ours.version
+                    };
+                    let Some((_, theirs)) = theirs.iter().find(alike) else { continue };
+                    let since = finding.raised_at.since(ours.at);
+                    let age = since.max(anchor.raised_at.since(theirs.at));
+                    let Some(weight) = fade(0.9, age, CHANGE) else { continue };
+                    let apart = finding.raised_at.since(anchor.raised_at);
+                    let text = format!(
+                        "{model} was changed here {} before, as on {}, which has {}",
+                        spoken(since),
+                        anchor.node,
+                        anchor.rule
+                    );
+                    let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                    candidate.add(Kind::Change, weight, apart, text);
+                }
+            }
+        }
+    }
+
+    /// The changes of late that a finding may be an effect of: of its own model, or, where memory of
+    /// a GPU runs out, of the models that run on it.
+    pub(super) fn changed_before<'a>(&'a self, clue: Clue<'a>) -> Vec<(&'a ModelName, &'a Recent)> {
+        let recent = |model: &'a ModelName| {
+            let recent = self.changes.of_model(clue.node, model, clue.raised_at)?;
+            (clue.raised_at.since(recent.at) <= CHANGE).then_some((model, recent))
+        };
+        if let Some(model) = model_of(clue.subject) {
+            return recent(model).into_iter().collect();
+        }
+        let Subject::Gpu { uuid, .. } = clue.subject else { return Vec::new() };
+        if type_of(clue.rule) != IncidentType::GpuOom {
+            return Vec::new();
+        }
+        let snapshot = self.nodes.get(clue.node).and_then(|node| node.snapshot.as_ref());
+        let models = snapshot.into_iter().flat_map(|s| &s.servers).flat_map(|s| &s.models);
+        let there = models.filter(|model| model.gpus.is_empty() || model.gpus.contains(uuid));
+        there.filter_map(|model| recent(&model.name)).collect()
+    }
+
     /// By members on other nodes that have to do with the same model or service.
     fn elsewhere(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
         let Some(model) = model_of(&finding.subject) else { return };
@@ -141,7 +207,7 @@ impl State {
             for (slot, anchor) in incident.members.iter().take(ANCHORS).enumerate() {
                 let Some(theirs) = model_of(&anchor.subject) else { continue };
                 if theirs == model && anchor.node != *node {
-                    self.kin(node, finding, model, anchor, incident, &mut candidate);
+                    kin(finding, model, anchor, incident, &mut candidate);
                 } else if theirs != model {
                     self.dependency(finding, model, anchor, theirs, slot == 0, &mut candidate);
                 }
@@ -149,52 +215,6 @@ impl State {
             if candidate.reasons.strongest().is_some() {
                 found.insert(id, candidate);
             }
-        }
-    }
-
-    /// The same model has trouble on another node.
-    fn kin(
-        &self,
-        node: &NodeId,
-        finding: &Finding,
-        model: &ModelName,
-        anchor: &Member,
-        incident: &Incident,
-        candidate: &mut Candidate,
-    ) {
-        let kind = type_of(finding.rule);
-        if !fleet_wide(kind) || !fleet_wide(type_of(anchor.rule)) {
-            return;
-        }
-        let apart = finding
-            .raised_at
-            .since(anchor.raised_at)
-            .max(anchor.raised_at.since(finding.raised_at));
-        let changed = (
-            self.changes.of_model(node, model, finding.raised_at),
-            self.changes.of_model(&anchor.node, model, anchor.raised_at),
-        );
-        if let (Some(ours), Some(theirs)) = changed
-            && ours.version == theirs.version
-        {
-            let age = finding.raised_at.since(ours.at).max(anchor.raised_at.since(theirs.at));
-            if let Some(weight) = fade(0.9, age, CHANGE) {
-                let text = format!(
-                    "{model} was changed here {} before, as on {}, which has {}",
-                    spoken(finding.raised_at.since(ours.at)),
-                    anchor.node,
-                    anchor.rule
-                );
-                candidate.add(Kind::Change, weight, apart, text);
-            }
-        }
-        // What is an effect of something on its own node says nothing about others.
-        if type_of(anchor.rule) == kind
-            && incident.kind == kind
-            && let Some(weight) = fade(0.85, apart, KIN)
-        {
-            let text = format!("{model} has the same trouble on {}", anchor.node);
-            candidate.add(Kind::Kin, weight, apart, text);
         }
     }
 
@@ -246,12 +266,91 @@ impl State {
         0.85 * 0.9_f64.powi(steps) * (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0)
     }
 
+    /// By replicas of the same model that are lost, so that this one has to do more.
+    fn overloaded(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        let Some(model) = model_of(&finding.subject).filter(|_| waits(finding.rule)) else {
+            return;
+        };
+        let weight = self.overload(model, 0);
+        for id in self.index.of(&Entity::fleet(EntityKind::Model, model.as_str())) {
+            let Some(case) = self.cases.get(&id) else { continue };
+            let anchors = case.incident().members.iter().take(ANCHORS);
+            let lost = anchors.filter(|m| m.node != *node && self.loses(m, model));
+            for anchor in lost {
+                let (apart, window) = spread(anchor.raised_at, finding.raised_at);
+                let Some(weight) = fade(weight, apart, window) else { continue };
+                let text =
+                    format!("other replicas of {model} are lost, such as on {}", anchor.node);
+                let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                candidate.add(Kind::Overload, weight, apart, text);
+            }
+        }
+    }
+
+    /// By models whose other replicas have to do more, because this takes some away.
+    fn overloading(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        if !takes_away(finding.rule) {
+            return;
+        }
+        let models: BTreeSet<&ModelName> = self.models_under(node, &finding.subject).collect();
+        for model in models {
+            let weight = self.overload(model, 1);
+            for id in self.index.of(&Entity::fleet(EntityKind::Model, model.as_str())) {
+                let Some(first) = self.cases.get(&id).map(|case| &case.incident().members[0])
+                else {
+                    continue;
+                };
+                if first.node == *node
+                    || !waits(first.rule)
+                    || model_of(&first.subject) != Some(model)
+                {
+                    continue;
+                }
+                let (apart, window) = spread(finding.raised_at, first.raised_at);
+                let Some(weight) = fade(weight, apart, window) else { continue };
+                let text = format!("{model} on {} has to do more", first.node);
+                let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                candidate.add(Kind::Overload, weight, apart, text);
+                candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
+            }
+        }
+    }
+
+    /// How sure it is that the replicas that are left have too much to do, with so many more lost.
+    fn overload(&self, model: &ModelName, more: u32) -> f64 {
+        let tally = self.replicas.of(model);
+        let lost = f64::from(tally.down + more) / f64::from(tally.total.max(1));
+        0.9 * (lost / OVERLOADED).min(1.0)
+    }
+
+    /// Whether a member takes a replica of a model away.
+    pub(super) fn loses(&self, member: &Member, model: &ModelName) -> bool {
+        takes_away(member.rule)
+            && self.models_under(&member.node, &member.subject).any(|under| under == model)
+    }
+
+    /// The models that are gone when a node, a server or a model is.
+    pub(super) fn models_under<'a>(
+        &'a self,
+        node: &NodeId,
+        subject: &'a Subject,
+    ) -> impl Iterator<Item = &'a ModelName> {
+        let here = self.replicas.on(node).iter().filter(move |replica| match subject {
+            Subject::Node => true,
+            Subject::Server { server } => replica.server == *server,
+            _ => false,
+        });
+        model_of(subject).into_iter().chain(here.map(|replica| &replica.model))
+    }
+
     /// By the rack, the zone or the driver version that has failed as a whole.
     fn grouped(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
         for group in self.groups_of(node, finding.rule, finding.raised_at) {
             for id in self.index.of(&group) {
                 let scope = self.cases.get(&id).and_then(Case::scope);
-                let Some(scope) = scope.filter(|scope| scope.entity == group) else { continue };
+                let fits =
+                    |scope: &&Scope| scope.entity == group && alike(scope.rule, finding.rule);
+                let Some(scope) = scope.filter(fits) else { continue };
                 let apart =
                     finding.raised_at.since(scope.at).max(scope.at.since(finding.raised_at));
                 if let Some(weight) = fade(0.95, apart, GROWTH) {
@@ -268,6 +367,9 @@ impl State {
         let named = |kind, name: Option<&std::sync::Arc<str>>| {
             name.map(|name| Entity { kind, name: std::sync::Arc::clone(name), node: None })
         };
+        if matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake) {
+            return named(EntityKind::Rack, self.graph.rack(node)).into_iter().collect();
+        }
         if rule == RuleId::NodeLost {
             let rack = named(EntityKind::Rack, self.graph.rack(node));
             let zone = named(EntityKind::Zone, self.graph.zone(node));
@@ -312,12 +414,61 @@ const fn suffers(rule: RuleId) -> bool {
     matches!(rule, RuleId::ErrorRateHigh | RuleId::LatencyHigh | RuleId::QueueBackup)
 }
 
+/// A replica that has too much to do.
+pub(super) const fn waits(rule: RuleId) -> bool {
+    matches!(rule, RuleId::QueueBackup | RuleId::QueueRejecting | RuleId::LatencyHigh)
+}
+
+/// What takes replicas away.
+const fn takes_away(rule: RuleId) -> bool {
+    matches!(rule, RuleId::NodeLost | RuleId::ServerUnavailable | RuleId::ModelUnavailable)
+}
+
+/// Whether two findings are the same failure of parts of one thing.
+pub(super) fn alike(a: RuleId, b: RuleId) -> bool {
+    let slowed = |rule| matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake);
+    a == b
+        || (type_of(a) == IncidentType::GpuHardware && type_of(b) == IncidentType::GpuHardware)
+            && !slowed(a)
+            && !slowed(b)
+}
+
+/// How far an effect is from its cause, and how far it may be.
+fn spread(cause: Timestamp, effect: Timestamp) -> (Duration, Duration) {
+    if effect >= cause {
+        (effect.since(cause), OVERLOAD)
+    } else {
+        (cause.since(effect), OVERLOAD_BEFORE)
+    }
+}
+
 fn sibling(new: Clue<'_>, old: Clue<'_>, same_type: bool, apart: Duration) -> Option<f64> {
     let models = model_of(new.subject).is_some() && model_of(old.subject).is_some();
     if !same_type || !models || !share_gpu(new, old) {
         return None;
     }
     fade(0.75, apart, SIBLING)
+}
+
+/// The same model has the same trouble on another node. What is an effect of something on its own
+/// node says nothing about others.
+fn kin(
+    finding: &Finding,
+    model: &ModelName,
+    anchor: &Member,
+    incident: &Incident,
+    candidate: &mut Candidate,
+) {
+    let kind = type_of(finding.rule);
+    if !fleet_wide(kind) || type_of(anchor.rule) != kind || incident.kind != kind {
+        return;
+    }
+    let (after, before) =
+        (finding.raised_at.since(anchor.raised_at), anchor.raised_at.since(finding.raised_at));
+    if let Some(weight) = fade(0.85, after.max(before), KIN) {
+        let text = format!("{model} has the same trouble on {}", anchor.node);
+        candidate.add(Kind::Kin, weight, after.max(before), text);
+    }
 }
 
 fn same_suspect<'a>(new: Clue<'a>, old: Clue<'_>) -> Option<&'a Subject> {

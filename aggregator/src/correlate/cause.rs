@@ -54,6 +54,9 @@ const SERVING: &[RuleId] = &[
 ];
 const WAITING: &[RuleId] = &[R::QueueBackup, R::QueueRejecting, R::LatencyHigh];
 
+/// A server that hangs is found to be gone only when somebody kills it.
+const HANGING: Option<Windows> =
+    Some(Windows { after: Duration::from_secs(60), before: Duration::from_secs(240) });
 /// A neighbour is proven only when it has been watched for a while.
 const SLOW_PROOF: Option<Windows> =
     Some(Windows { after: Duration::from_secs(60), before: Duration::from_secs(240) });
@@ -68,6 +71,8 @@ pub const EDGES: &[Edge] = &[
         Nearness::Gpu, 0.95, None, "its memory has errors"),
     edge(&[R::Xid, R::GpuLost, R::GpuRecoveryRequired, R::EccUncorrected], SERVING,
         Nearness::Node, 0.95, None, "a GPU of the node is sick"),
+    edge(&[R::Xid, R::GpuLost, R::GpuRecoveryRequired], &[R::TelemetryBlind],
+        Nearness::Node, 0.95, None, "a GPU of the node is sick"),
     edge(&[R::ThermalThrottle, R::PowerBrake, R::PcieDegraded, R::NvlinkErrors], WAITING,
         Nearness::Node, 0.92, None, "a GPU of the node is slowed"),
     edge(&[R::RogueProcess], &[R::GpuMemoryExhausting, R::GpuMemoryExhausted, R::NoisyNeighbour],
@@ -81,7 +86,8 @@ pub const EDGES: &[Edge] = &[
         Nearness::Node, 0.92, None, "memory ran out"),
     edge(&[R::NoisyNeighbour], WAITING, Nearness::Model, 0.95, SLOW_PROOF, "a neighbour on the GPU slows it"),
     edge(&[R::CpuThrottled], WAITING, Nearness::Node, 0.85, SLOW_PROOF, "the server's CPU limit slows it"),
-    edge(&[R::ServerUnavailable], DOWNSTREAM_OF_SERVER, Nearness::Server, 0.97, None, "its server is down"),
+    edge(&[R::ServerUnavailable], DOWNSTREAM_OF_SERVER, Nearness::Server, 0.97, HANGING, "its server is down"),
+    edge(&[R::TelemetryBlind], DOWNSTREAM_OF_SERVER, Nearness::Server, 0.85, None, "its server does not answer"),
     edge(&[R::ModelUnavailable], &[R::ErrorRateHigh, R::QueueBackup, R::QueueStall, R::QueueRejecting, R::LatencyHigh],
         Nearness::Model, 0.96, None, "the model is down"),
     edge(&[R::QueueStall, R::KvCacheSaturated], &[R::QueueBackup, R::QueueRejecting, R::LatencyHigh, R::ErrorRateHigh],

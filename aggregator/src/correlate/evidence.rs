@@ -24,6 +24,8 @@ pub enum Kind {
     Change,
     /// One serves the other.
     Dependency,
+    /// Replicas that are lost leave more to do to those that are left.
+    Overload,
     /// Both are in what has failed as a whole.
     Group,
     /// Both blame the same process.

@@ -8,11 +8,15 @@ use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentType, RuleId};
 
+use super::candidate::alike;
 use super::{State, Touched};
 use crate::classify::type_of;
+use crate::incident::Case;
 
 /// Parts that fail within so long fail together.
 const TOGETHER: Duration = Duration::from_secs(60);
+/// A rack that is cooled no longer does not warm up everywhere at once.
+const TOGETHER_WARMING: Duration = Duration::from_secs(180);
 /// Nodes with a new driver come one after another.
 const TOGETHER_CHANGED: Duration = Duration::from_secs(45 * 60);
 /// Of a rack or a driver, so many nodes.
@@ -27,25 +31,26 @@ impl State {
         &mut self,
         now: Timestamp,
         id: IncidentId,
+        rule: RuleId,
         groups: Vec<Entity>,
         touched: &mut Touched,
     ) {
         for group in groups {
             self.index.note(id, group.clone());
-            let scoped = |id: &IncidentId| self.scope_of(*id) == Some(&group);
-            let covered = self.scope_of(id).is_some_and(|scope| scope.kind == EntityKind::Zone);
+            let scoped = |id: &IncidentId| {
+                let scope = self.cases.get(id).and_then(Case::scope);
+                scope.is_some_and(|scope| scope.entity == group && alike(scope.rule, rule))
+            };
+            let own = self.cases.get(&id).and_then(Case::scope);
+            let covered = own.is_some_and(|scope| scope.entity.kind == EntityKind::Zone);
             if covered || self.index.all(&group).any(|each| scoped(&each)) {
                 continue;
             }
-            let (parts, incidents) = self.failing(&group, id);
+            let (parts, incidents) = self.failing(&group, rule, id);
             if parts >= self.enough(&group) {
-                self.call_failed(now, &group, &incidents, parts, touched);
+                self.call_failed(now, &group, rule, &incidents, parts, touched);
             }
         }
-    }
-
-    fn scope_of(&self, id: IncidentId) -> Option<&Entity> {
-        self.cases.get(&id)?.scope().map(|scope| &scope.entity)
     }
 
     /// How many parts of a thing must fail together.
@@ -59,20 +64,27 @@ impl State {
 
     /// Parts of a thing that failed together with the newest member of an incident, and the
     /// incidents that this is told in.
-    fn failing(&self, group: &Entity, newest: IncidentId) -> (usize, Vec<IncidentId>) {
-        let at = self.raised_last(newest, group);
+    fn failing(
+        &self,
+        group: &Entity,
+        rule: RuleId,
+        newest: IncidentId,
+    ) -> (usize, Vec<IncidentId>) {
+        let at = self.raised_last(newest, group, rule);
         let mut parts: BTreeSet<&str> = BTreeSet::new();
         let mut incidents = Vec::new();
         for id in self.index.all(group) {
             let Some(case) = self.cases.get(&id) else { continue };
             let failed = match (group.kind, case.scope()) {
-                (EntityKind::Zone, Some(scope)) if scope.entity.kind == EntityKind::Rack => {
+                (EntityKind::Zone, Some(scope))
+                    if scope.entity.kind == EntityKind::Rack && alike(scope.rule, rule) =>
+                {
                     let soon = scope.at.since(at).max(at.since(scope.at)) <= TOGETHER * 2;
                     soon.then(|| parts.insert(&scope.entity.name)).is_some()
                 }
                 _ => {
                     let members = case.incident().members.iter();
-                    let together = members.filter(|m| self.speaks_for(group, m, at));
+                    let together = members.filter(|m| self.speaks_for(group, rule, m, at));
                     let nodes: Vec<&str> = together.map(|member| member.node.as_str()).collect();
                     // A node is no part of a zone by itself, but goes with it.
                     if group.kind != EntityKind::Zone {
@@ -88,14 +100,15 @@ impl State {
         (parts.len(), incidents)
     }
 
-    fn raised_last(&self, id: IncidentId, group: &Entity) -> Timestamp {
+    fn raised_last(&self, id: IncidentId, group: &Entity, rule: RuleId) -> Timestamp {
         let members = self.cases.get(&id).into_iter().flat_map(|case| &case.incident().members);
-        let own = members.filter(|member| self.graph.holds(group, &member.node));
+        let own = members
+            .filter(|member| alike(member.rule, rule) && self.graph.holds(group, &member.node));
         own.map(|member| member.raised_at).max().unwrap_or_default()
     }
 
     /// Whether a member is the kind of failure that the group's own failure looks like.
-    fn speaks_for(&self, group: &Entity, member: &Member, at: Timestamp) -> bool {
+    fn speaks_for(&self, group: &Entity, rule: RuleId, member: &Member, at: Timestamp) -> bool {
         let apart = member.raised_at.since(at).max(at.since(member.raised_at));
         let fits = match group.kind {
             EntityKind::Driver => {
@@ -103,9 +116,10 @@ impl State {
                     && type_of(member.rule) == IncidentType::GpuHardware
                     && self.changes.of_driver(&member.node, member.raised_at).is_some()
             }
-            _ => apart <= TOGETHER && member.rule == RuleId::NodeLost,
+            _ if rule == RuleId::ThermalThrottle => apart <= TOGETHER_WARMING,
+            _ => apart <= TOGETHER,
         };
-        fits && self.graph.holds(group, &member.node)
+        fits && alike(member.rule, rule) && self.graph.holds(group, &member.node)
     }
 
     /// The thing has failed as a whole: what its parts have is one incident, the oldest.
@@ -113,6 +127,7 @@ impl State {
         &mut self,
         now: Timestamp,
         group: &Entity,
+        rule: RuleId,
         incidents: &[IncidentId],
         parts: usize,
         touched: &mut Touched,
@@ -127,19 +142,19 @@ impl State {
             self.merge(now, from, into, &reason, touched);
         }
         if let Some(case) = self.cases.get_mut(&into) {
-            case.widen(group.clone(), &reason, now);
+            case.widen(group.clone(), rule, &reason, now);
         }
         // A part may have been known as the effect of something smaller.
         let slot = self.cases.get(&into).and_then(|case| {
             let members = &case.incident().members;
-            members.iter().position(|member| self.speaks_for(group, member, member.raised_at))
+            members.iter().position(|member| self.speaks_for(group, rule, member, member.raised_at))
         });
         if let Some(slot) = slot.filter(|slot| *slot > 0) {
             self.lead(now, into, slot);
         }
         self.index.note(into, group.clone());
-        if let Some(larger) = self.larger(group) {
-            self.gather(now, into, vec![larger], touched);
+        if let Some(larger) = self.larger(group).filter(|_| rule == RuleId::NodeLost) {
+            self.gather(now, into, rule, vec![larger], touched);
         }
         touched.change(into);
         touched.rerank(into);

@@ -7,7 +7,7 @@ use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, NodeId, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, RuleId};
 
 use super::candidate::{Candidate, model_of};
 use super::cause::{Clue, Nearness, explains};
@@ -41,6 +41,7 @@ impl State {
             candidates.retain(|each| each.upstream.is_some() || each.reasons.has(Evidence::Group));
         }
         candidates.sort_by_key(|each| std::cmp::Reverse(each.rank()));
+        let rule = finding.rule;
         let groups = self.groups_of(node, finding.rule, finding.raised_at);
         let sure = candidates.first().is_some_and(|best| best.reasons.score() >= ATTACH);
         let id = match sure.then(|| candidates.remove(0)) {
@@ -56,7 +57,7 @@ impl State {
         };
         let Some(id) = id else { return };
         self.absorb(now, node, id, &candidates, touched);
-        self.gather(now, id, groups, touched);
+        self.gather(now, id, rule, groups, touched);
         touched.rerank(id);
     }
 
@@ -158,8 +159,9 @@ impl State {
         for other in others.iter().filter(explained) {
             let Some(case) = self.cases.get(&other.incident) else { continue };
             let here = case.incident().members.iter().all(|member| member.node == *node);
-            let asked = other.reasons.has(Evidence::Dependency);
-            if (here || asked) && case.scope().is_none() {
+            let far =
+                other.reasons.has(Evidence::Dependency) || other.reasons.has(Evidence::Overload);
+            if (here || far) && case.scope().is_none() {
                 self.merge(now, other.incident, into, &other.reasons.to_string(), touched);
             }
         }
@@ -271,8 +273,27 @@ impl State {
         let Some(case) = self.cases.get(&id).filter(|_| slot < super::candidate::ANCHORS) else {
             return;
         };
-        let Some(model) = model_of(&case.incident().members[slot].subject) else { return };
-        self.index.note(id, Entity::fleet(EntityKind::Model, model.as_str()));
+        let member = &case.incident().members[slot];
+        if matches!(member.rule, RuleId::NodeLost | RuleId::ServerUnavailable) {
+            let under: BTreeSet<&str> = self
+                .models_under(&member.node, &member.subject)
+                .map(|model| model.as_str())
+                .collect();
+            let entities: Vec<Entity> =
+                under.into_iter().map(|model| Entity::fleet(EntityKind::Model, model)).collect();
+            entities.into_iter().for_each(|entity| self.index.note(id, entity));
+            return;
+        }
+        let changed = self.changed_before(Clue::from(member));
+        let models: BTreeSet<&ModelName> =
+            changed.iter().map(|(model, _)| *model).chain(model_of(&member.subject)).collect();
+        let entities: Vec<Entity> = models
+            .into_iter()
+            .map(|model| Entity::fleet(EntityKind::Model, model.as_str()))
+            .collect();
+        let own = model_of(&member.subject).cloned();
+        entities.into_iter().for_each(|entity| self.index.note(id, entity));
+        let Some(model) = &own else { return };
         for service in self.graph.services(model) {
             self.index.note(id, Entity::fleet(EntityKind::Service, service));
         }

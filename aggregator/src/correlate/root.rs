@@ -1,15 +1,15 @@
 //! Ranking of likely causes: what explains most of an incident, began first, and is wont to be a
 //! cause. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::incident::{Member, ROOTS_MAX, Root};
 use gpuwarden_proto::time::spoken;
-use gpuwarden_proto::vocab::{IncidentId, IncidentType, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, RuleId};
 
 use super::State;
-use super::candidate::model_of;
+use super::candidate::{model_of, waits};
 use super::cause::{Clue, explains};
 use super::evidence::ATTACH;
 use crate::classify::type_of;
@@ -64,8 +64,11 @@ impl State {
             self.accuse(&mut claims, members, &reach, nth, member);
         }
         if let Some(scope) = case.scope() {
-            let explains =
-                members.iter().map(|m| self.graph.holds(&scope.entity, &m.node)).collect();
+            let mut explains = vec![false; members.len()];
+            let parts = members.iter().zip(&reach);
+            for (_, row) in parts.filter(|(m, _)| self.graph.holds(&scope.entity, &m.node)) {
+                explains.iter_mut().zip(row).for_each(|(all, own)| *all |= own);
+            }
             let remark = "its parts failed together".to_owned();
             let claim = Claim { explains, earliest: 0, prior: 1.0, remark };
             claims.insert(scope.entity.clone(), claim);
@@ -86,7 +89,7 @@ impl State {
             let same = a.node == b.node
                 && a.subject.identity() == b.subject.identity()
                 && type_of(a.rule) == type_of(b.rule);
-            direct || same || self.is_asked(a, b)
+            direct || same || self.is_asked(a, b) || self.overloads(a, b)
         };
         let count = members.len();
         let mut reach: Vec<Vec<bool>> = (0..count)
@@ -107,6 +110,12 @@ impl State {
     fn is_asked(&self, a: &Member, b: &Member) -> bool {
         let (Some(a), Some(b)) = (model_of(&a.subject), model_of(&b.subject)) else { return false };
         a != b && self.graph.hops(a, b).is_some_and(|hops| hops > 0)
+    }
+
+    /// Whether `a` takes a replica away whose work `b` has to do.
+    fn overloads(&self, a: &Member, b: &Member) -> bool {
+        let Some(model) = model_of(&b.subject).filter(|_| waits(b.rule)) else { return false };
+        a.node != b.node && self.loses(a, model)
     }
 
     /// Everything that one member gives cause to suspect.
@@ -141,6 +150,14 @@ impl State {
             let prior = 0.95 * suspect.confidence;
             claim(Entity::of(&member.node, &suspect.subject), prior, remark);
         }
+        for (model, recent) in self.changed_before(Clue::from(member)) {
+            let Some(version) = &recent.version else { continue };
+            let age = member.raised_at.since(recent.at);
+            let prior = 0.97 * (-age.as_secs_f64() / CHANGE_FADES_S).exp();
+            let remark = format!("{} {} before", recent.kind, spoken(age));
+            let name = format!("{model}:{version}");
+            claim(Entity::fleet(EntityKind::Version, &name), prior, remark);
+        }
         let Some(model) = model_of(&member.subject) else { return };
         let elsewhere = members
             .iter()
@@ -149,14 +166,20 @@ impl State {
             let entity = Entity::fleet(EntityKind::Model, model.as_str());
             claim(entity, prior(member.rule) + 0.1, "several nodes have it".to_owned());
         }
-        if let Some(recent) = self.changes.of_model(&member.node, model, member.raised_at)
-            && let Some(version) = &recent.version
-        {
-            let age = member.raised_at.since(recent.at);
-            let prior = 0.97 * (-age.as_secs_f64() / CHANGE_FADES_S).exp();
-            let remark = format!("{} {} before", recent.kind, spoken(age));
-            let name = format!("{model}:{version}");
-            claim(Entity::fleet(EntityKind::Version, &name), prior, remark);
+        for service in self.graph.services(model) {
+            let of_service = |each: &&Member| {
+                model_of(&each.subject).is_some_and(|m| self.graph.services(m).contains(service))
+            };
+            let models: BTreeSet<&ModelName> = members
+                .iter()
+                .filter(of_service)
+                .filter_map(|each| model_of(&each.subject))
+                .collect();
+            if models.len() > 1 {
+                let remark = format!("{} of its models have it", models.len());
+                let entity = Entity::fleet(EntityKind::Service, service);
+                claim(entity, prior(member.rule) + 0.15, remark);
+            }
         }
     }
 }
