@@ -29,7 +29,7 @@ use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, Phase, RuleId};
+use gpuwarden_proto::vocab::{ChangeKind, GpuUuid, IncidentId, ModelName, NodeId, Phase, RuleId};
 
 use crate::classify::assess;
 use crate::graph::{Graph, Topology};
@@ -160,7 +160,7 @@ pub fn apply(
         Signal::Finding { observed_at, backlog, finding } => {
             state.finding(now, node, finding, observed_at, backlog, touched);
         }
-        Signal::Change { observed_at, change } => state.changes.note(node, observed_at, &change),
+        Signal::Change { observed_at, change } => state.change(node, observed_at, &change),
         Signal::Snapshot(snapshot) => state.snapshot(now, node, snapshot, touched),
         Signal::Lost(finding) => {
             let raised_at = finding.raised_at;
@@ -244,6 +244,27 @@ impl State {
                 }
             }
         }
+    }
+
+    fn change(&mut self, node: &NodeId, at: Timestamp, change: &Change) {
+        self.changes.note(node, at, change);
+        if change.kind == ChangeKind::DriverChanged && !change.version.is_empty() {
+            self.graph.drive(node, &change.version);
+        }
+        if matches!(change.kind, ChangeKind::ModelDeployed | ChangeKind::ModelLoaded) {
+            self.replicas.adopt(node, &change.subject);
+        }
+    }
+
+    /// The GPUs of what a finding is about, where the finding does not tell them and the node's last
+    /// snapshot does.
+    fn gpus_of(&self, node: &NodeId, subject: &Subject) -> Vec<GpuUuid> {
+        let Subject::Model { server, model, .. } = subject else { return Vec::new() };
+        let snapshot = self.nodes.get(node).and_then(|known| known.snapshot.as_ref());
+        let servers = snapshot.into_iter().flat_map(|snapshot| &snapshot.servers);
+        let models = servers.filter(|each| each.name == *server).flat_map(|each| &each.models);
+        let gpus = models.filter(|each| each.name == *model).flat_map(|each| each.gpus.clone());
+        gpus.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Takes a node's own word for where it stands.
@@ -348,6 +369,9 @@ impl State {
             unknown if unknown == Timestamp::default() => observed_at,
             told => told.min(observed_at),
         };
+        if finding.gpus.is_empty() {
+            finding.gpus = self.gpus_of(node, &finding.subject);
+        }
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
         let place = place.map(|place| self.at_home(place));
@@ -551,6 +575,7 @@ impl State {
     fn review_replicas(&mut self, node: &NodeId, rule: RuleId, subject: &Subject) {
         let Some(known) = self.nodes.get(node) else { return };
         if bears_on_replicas(rule) {
+            self.replicas.adopt(node, subject);
             self.replicas.review(node, subject, |replica| standing(known, replica));
         }
     }

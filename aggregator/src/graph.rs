@@ -72,6 +72,12 @@ impl Graph {
         self.stand(node, Site { rack: label("rack"), zone: label("zone"), driver });
     }
 
+    /// Takes note that a node has another driver.
+    pub fn drive(&mut self, node: &NodeId, version: &str) {
+        let site = self.sites.get(node).cloned().unwrap_or_default();
+        self.stand(node, Site { driver: Some(Arc::from(version)), ..site });
+    }
+
     fn stand(&mut self, node: &NodeId, told: Site) {
         let rack = self.topology.nodes.get(node).cloned().or(told.rack);
         let of_rack = rack.as_ref().and_then(|rack| self.topology.racks.get(rack)).cloned();

@@ -1,7 +1,7 @@
 //! Replicas of models over the fleet: how many there are and how many are down. Pure.
 //!
 //! A replica is a model and version on one server of one node, as the node's snapshot lists it. What
-//! somebody unloaded is no replica. One is down while its own node says so, or does not answer.
+//! somebody unloaded is no replica, unless it is missed. One is down while its own node says so, or does not answer.
 
 use std::collections::HashMap;
 
@@ -103,7 +103,7 @@ impl Replicas {
         before.iter().for_each(|replica| self.count(replica, false));
         let mut now = Vec::new();
         for server in servers {
-            for model in server.models.iter().filter(|m| m.availability != Availability::Unloaded) {
+            for model in &server.models {
                 let (server, name, version) = (&server.name, &model.name, &model.version);
                 let known = before.iter().find(|r| r.is(server, name, version));
                 let busy = known.is_some_and(|replica| replica.busy)
@@ -116,11 +116,26 @@ impl Replicas {
                     busy,
                 };
                 replica.standing = standing(&replica);
+                let unloaded = model.availability == Availability::Unloaded;
+                if unloaded && replica.standing != Standing::Down {
+                    continue;
+                }
                 self.count(&replica, true);
                 now.push(replica);
             }
         }
         self.nodes.insert(node.clone(), now);
+    }
+
+    /// A version that was not listed yet runs, or should: it takes the place of the one that was.
+    pub fn adopt(&mut self, node: &NodeId, subject: &Subject) {
+        let Subject::Model { server, model, version } = subject else { return };
+        let replicas = self.nodes.entry(node.clone()).or_default();
+        let same = |replica: &&mut Replica| replica.server == *server && replica.model == *model;
+        let mut known: Vec<&mut Replica> = replicas.iter_mut().filter(same).collect();
+        if let [replica] = known.as_mut_slice() {
+            replica.version = version.clone();
+        }
     }
 
     /// Looks again at how the replicas of a node stand that `subject` is about.

@@ -243,7 +243,8 @@ fn signal(verb: &[&str], node: &NodeId, now: Timestamp) -> Signal {
         "back" => return Signal::Back,
         "change" => {
             let (kind, summary) = (verb[1].parse().unwrap(), String::new());
-            let change = Change { subject: subject(verb[2]), kind, summary };
+            let version = option(verb, "to=").unwrap_or_default().to_owned();
+            let change = Change { subject: subject(verb[2]), kind, summary, version };
             return Signal::Change { observed_at: now, change };
         }
         other => panic!("unknown verb {other}"),

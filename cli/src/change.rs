@@ -66,6 +66,7 @@ mod tests {
             subject: Subject::Server { server: ServerName::new("default").expect("a good name") },
             kind: ChangeKind::ServerRestarted,
             summary: "Triton default began anew: counters fell".to_owned(),
+            version: String::new(),
         };
         let node = NodeId::new("node-a").expect("a good name");
         let observed = ObservedChange { node, observed_at: Timestamp::from_unix_s(60), change };

@@ -240,6 +240,10 @@ pub struct Change {
     /// One sentence for people.
     #[serde(default)]
     pub summary: String,
+    /// What runs since then, where the subject does not say it: the driver's version. Empty where
+    /// there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }
 
 /// Events given up before they could be delivered, counted in their place.
@@ -331,7 +335,8 @@ mod tests {
         let mut bodies = vec![Body::Gap(gap)];
         for subject in subjects() {
             let (kind, summary) = (ChangeKind::ModelDeployed, "new weights".to_owned());
-            bodies.push(Body::Change(Change { subject: subject.clone(), kind, summary }));
+            let version = "580.95.05".to_owned();
+            bodies.push(Body::Change(Change { subject: subject.clone(), kind, summary, version }));
             bodies.push(Body::Finding(finding(subject)));
         }
         for body in bodies {

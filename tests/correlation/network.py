@@ -172,6 +172,7 @@ def _findings(found: list[Finding]) -> list[Told]:
 def _change(change: Change) -> Told:
     body = {
         "event": "change",
+        **({"version": change.summary.rsplit(" ", 1)[1]} if change.kind == "driver-changed" else {}),
         "observed_at": written(change.at + change.node.skew_s),
         "subject": change.subject,
         "kind": change.kind,

@@ -22,7 +22,7 @@ impl Engine {
 }
 
 fn told(now: Now, subject: Subject, kind: ChangeKind, summary: String) -> Event {
-    let change = Change { subject, kind, summary };
+    let change = Change { subject, kind, summary, version: String::new() };
     Event { observed_at: now.wall, body: Body::Change(change) }
 }
 
@@ -58,6 +58,8 @@ pub(super) mod change {
 
     pub(in super::super) fn driver(now: Now, before: &str, after: &str) -> Effect {
         let summary = format!("driver {before} was replaced by {after}");
-        Effect::Emit(told(now, Subject::Node, ChangeKind::DriverChanged, summary))
+        let (kind, version) = (ChangeKind::DriverChanged, after.to_owned());
+        let change = Change { subject: Subject::Node, kind, summary, version };
+        Effect::Emit(Event { observed_at: now.wall, body: Body::Change(change) })
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn limits(max_rows: u64) -> OutboxConfig {
 /// An event that can be told from all others, of roughly `size` bytes.
 pub(super) fn event(id: u64, size: usize) -> Event {
     let summary = format!("{id} {}", "x".repeat(size));
-    let body =
-        Body::Change(Change { subject: Subject::Node, kind: ChangeKind::AgentStarted, summary });
+    let (kind, version) = (ChangeKind::AgentStarted, String::new());
+    let body = Body::Change(Change { subject: Subject::Node, kind, summary, version });
     Event { observed_at: NOW, body }
 }
 

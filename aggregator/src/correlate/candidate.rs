@@ -28,6 +28,8 @@ const SIBLING: Duration = Duration::from_secs(15);
 const CHANGE: Duration = Duration::from_secs(45 * 60);
 /// So long after a service those that ask it may fail.
 const DOWNSTREAM: Duration = Duration::from_secs(90);
+/// Models of one service begin to have the same trouble within so long.
+const SERVICE: Duration = Duration::from_secs(60);
 /// So long before it they may be seen to.
 const DOWNSTREAM_BEFORE: Duration = Duration::from_secs(15);
 /// So long what failed as a whole takes in its parts.
@@ -229,13 +231,15 @@ impl State {
         first: bool,
         candidate: &mut Candidate,
     ) {
+        self.service(finding, model, anchor, theirs, candidate);
         let clue = (finding.rule, anchor.rule);
         let effect = passes_on(clue.1) && suffers(clue.0);
         let cause = passes_on(clue.0) && suffers(clue.1);
-        let since = |a: &Finding, b: &Member| {
-            (a.raised_at.since(b.raised_at), b.raised_at.since(a.raised_at))
-        };
-        let (after, before) = since(finding, anchor);
+        let (ours, theirs_at) = (
+            self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at)),
+            anchor.raised_at,
+        );
+        let (after, before) = (ours.since(theirs_at), theirs_at.since(ours));
         if effect && let Some(hops) = self.graph.hops(theirs, model).filter(|hops| *hops > 0) {
             let (apart, window) =
                 if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
@@ -257,6 +261,40 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Two models of one service have the same trouble. How much that says goes by the share of their
+    /// replicas that has it.
+    fn service(
+        &self,
+        finding: &Finding,
+        model: &ModelName,
+        anchor: &Member,
+        theirs: &ModelName,
+        candidate: &mut Candidate,
+    ) {
+        let shared = |name: &&std::sync::Arc<str>| self.graph.services(theirs).contains(name);
+        let Some(service) = self.graph.services(model).iter().find(shared) else { return };
+        let kind = type_of(finding.rule);
+        if type_of(anchor.rule) != kind || !fleet_wide(kind) {
+            return;
+        }
+        let ours =
+            self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at));
+        let apart = ours.since(anchor.raised_at).max(anchor.raised_at.since(ours));
+        let share = |model, more| (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0);
+        if let Some(weight) = fade(0.85 * share(model, 1) * share(theirs, 0), apart, SERVICE) {
+            let text = format!("{theirs} of the same service {service} has {}", anchor.rule);
+            candidate.add(Kind::Service, weight, apart, text);
+        }
+    }
+
+    /// Since when a model has trouble that those who ask it feel.
+    fn troubled_since(&self, model: &ModelName) -> Option<Timestamp> {
+        let incidents = self.index.of(&Entity::fleet(EntityKind::Model, model.as_str()));
+        let firsts = incidents.filter_map(|id| Some(&self.cases.get(&id)?.incident().members[0]));
+        let own = firsts.filter(|m| passes_on(m.rule) && model_of(&m.subject) == Some(model));
+        own.filter(|member| member.cleared_at.is_none()).map(|member| member.raised_at).min()
     }
 
     /// How much of a model's trouble reaches those that ask it over so many steps, with so many more

@@ -94,7 +94,8 @@ mod tests {
 
     fn deploy(model: &str) -> Change {
         let summary = String::new();
-        Change { subject: subject(model), kind: ChangeKind::ModelDeployed, summary }
+        let version = String::new();
+        Change { subject: subject(model), kind: ChangeKind::ModelDeployed, summary, version }
     }
 
     fn bert() -> ModelName {

@@ -22,6 +22,8 @@ pub enum Kind {
     Kin,
     /// Both follow the same change.
     Change,
+    /// Another model of the same service has the same trouble.
+    Service,
     /// One serves the other.
     Dependency,
     /// Replicas that are lost leave more to do to those that are left.

@@ -41,7 +41,7 @@ impl State {
             candidates.retain(|each| each.upstream.is_some() || each.reasons.has(Evidence::Group));
         }
         candidates.sort_by_key(|each| std::cmp::Reverse(each.rank()));
-        let rule = finding.rule;
+        let (rule, model) = (finding.rule, model_of(&finding.subject).cloned());
         let groups = self.groups_of(node, finding.rule, finding.raised_at);
         let sure = candidates.first().is_some_and(|best| best.reasons.score() >= ATTACH);
         let id = match sure.then(|| candidates.remove(0)) {
@@ -57,6 +57,7 @@ impl State {
         };
         let Some(id) = id else { return };
         self.absorb(now, node, id, &candidates, touched);
+        let id = self.unite(now, id, model.as_ref(), &candidates, touched);
         self.gather(now, id, rule, groups, touched);
         touched.rerank(id);
     }
@@ -165,6 +166,33 @@ impl State {
                 self.merge(now, other.incident, into, &other.reasons.to_string(), touched);
             }
         }
+    }
+
+    /// The trouble of a model as a whole becomes part of that of its service, or of a service that it
+    /// asks, once enough of both is seen.
+    fn unite(
+        &mut self,
+        now: Timestamp,
+        id: IncidentId,
+        model: Option<&ModelName>,
+        others: &[Candidate],
+        touched: &mut Touched,
+    ) -> IncidentId {
+        let first = self.cases.get(&id).map(|case| &case.incident().members[0].subject);
+        let whole = model.is_some() && first.and_then(model_of) == model;
+        let tied = |each: &&Candidate| {
+            let far = each.reasons.has(Evidence::Service) || each.reasons.has(Evidence::Dependency);
+            far && each.incident != id
+                && each.reasons.score() >= ATTACH
+                && self.cases.contains_key(&each.incident)
+        };
+        let Some(other) = others.iter().find(tied).filter(|_| whole) else { return id };
+        let (from, into) = match other.reasons.has(Evidence::Dependency) {
+            true => (id, other.incident),
+            false => (id.max(other.incident), id.min(other.incident)),
+        };
+        self.merge(now, from, into, &other.reasons.to_string(), touched);
+        into
     }
 
     /// One incident goes on as part of another.

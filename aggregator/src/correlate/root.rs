@@ -147,7 +147,8 @@ impl State {
         claim(Entity::of(&member.node, &member.subject), prior(member.rule), String::new());
         for suspect in &member.suspects {
             let remark = format!("blamed for {}", member.rule);
-            let prior = 0.95 * suspect.confidence;
+            // Who blames somebody says that it is no cause itself.
+            let prior = prior(member.rule) + 0.25 * suspect.confidence;
             claim(Entity::of(&member.node, &suspect.subject), prior, remark);
         }
         for (model, recent) in self.changed_before(Clue::from(member)) {

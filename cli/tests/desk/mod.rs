@@ -226,6 +226,7 @@ impl FleetService for Clerk {
             subject: Subject::Node,
             kind: ChangeKind::DriverChanged,
             summary: "driver 580.95.05".to_owned(),
+            version: String::new(),
         };
         let observed = ObservedChange { node: node(), observed_at: at(0), change };
         Ok(Response::new(pb::ListChangesResponse { changes: vec![observed.into()] }))

@@ -286,7 +286,12 @@ impl From<Change> for pb::Change {
             ChangeKind::AgentStarted => pb::ChangeKind::AgentStarted,
             ChangeKind::AgentStopped => pb::ChangeKind::AgentStopped,
         };
-        Self { subject: Some(change.subject.into()), kind: kind.into(), summary: change.summary }
+        Self {
+            subject: Some(change.subject.into()),
+            kind: kind.into(),
+            summary: change.summary,
+            version: change.version,
+        }
     }
 }
 
@@ -306,7 +311,8 @@ impl TryFrom<pb::Change> for Change {
                 return Err(unknown_number("change.kind", wire.kind));
             }
         };
-        Ok(Self { subject: subject(wire.subject)?, kind, summary: wire.summary })
+        let (summary, version) = (wire.summary, wire.version);
+        Ok(Self { subject: subject(wire.subject)?, kind, summary, version })
     }
 }
 

@@ -105,6 +105,7 @@ fn event(id: u64) -> Event {
         subject: Subject::Node,
         kind: ChangeKind::AgentStarted,
         summary: id.to_string(),
+        version: String::new(),
     });
     Event { observed_at: NOW, body }
 }
