@@ -3,7 +3,7 @@
 //! A replica is a model and version on one server of one node, as the node's snapshot lists it. What
 //! somebody unloaded is no replica, unless it is missed. One is down while its own node says so, or does not answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::inventory::Server;
@@ -13,6 +13,7 @@ use gpuwarden_proto::vocab::{Availability, ModelName, ModelVersion, NodeId, Serv
 #[derive(Debug, Default)]
 pub struct Replicas {
     nodes: HashMap<NodeId, Vec<Replica>>,
+    holders: HashMap<ModelName, BTreeSet<NodeId>>,
     models: HashMap<ModelName, Tally>,
 }
 
@@ -92,6 +93,16 @@ impl Replicas {
         self.nodes.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// The nodes on which a replica of a model does not serve.
+    pub fn lost<'a>(&'a self, model: &'a ModelName) -> impl Iterator<Item = &'a NodeId> {
+        let holders = self.holders.get(model).into_iter().flatten();
+        let down = move |node: &&NodeId| {
+            let mut own = self.on(node).iter().filter(|replica| replica.model == *model);
+            own.any(|replica| replica.standing == Standing::Down)
+        };
+        holders.filter(down)
+    }
+
     /// Takes a node's servers from its snapshot. Traffic once seen is remembered.
     pub fn place(
         &mut self,
@@ -100,7 +111,15 @@ impl Replicas {
         standing: impl Fn(&Replica) -> Standing,
     ) {
         let before = self.nodes.remove(node).unwrap_or_default();
-        before.iter().for_each(|replica| self.count(replica, false));
+        for replica in &before {
+            self.count(replica, false);
+            if let Some(holders) = self.holders.get_mut(&replica.model) {
+                holders.remove(node);
+                if holders.is_empty() {
+                    self.holders.remove(&replica.model);
+                }
+            }
+        }
         let mut now = Vec::new();
         for server in servers {
             for model in &server.models {
@@ -121,6 +140,7 @@ impl Replicas {
                     continue;
                 }
                 self.count(&replica, true);
+                self.holders.entry(replica.model.clone()).or_default().insert(node.clone());
                 now.push(replica);
             }
         }

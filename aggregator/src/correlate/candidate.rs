@@ -13,7 +13,7 @@ use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, RuleId
 use super::State;
 use super::cause::{Clue, Nearness, explains, fade, share_gpu};
 use super::change::Recent;
-use super::evidence::{Evidence, Kind, Reasons};
+use super::evidence::{Evidence, Kind, Reasons, SUGGEST};
 use crate::classify::type_of;
 use crate::incident::{Case, Scope};
 
@@ -102,7 +102,8 @@ impl State {
             let anchor = &case.incident().members[slot];
             let mut candidate =
                 found.remove(&place.incident).unwrap_or_else(|| Candidate::new(place.incident));
-            self.tie(new, anchor, slot == 0, &mut candidate);
+            let opened_at = case.incident().opened_at;
+            self.tie(new, anchor, slot == 0, opened_at, &mut candidate);
             if candidate.reasons.strongest().is_some() {
                 found.insert(place.incident, candidate);
             }
@@ -110,8 +111,19 @@ impl State {
     }
 
     /// What speaks for a new finding and a member on the same node having one cause.
-    fn tie(&self, new: Clue<'_>, anchor: &Member, first: bool, candidate: &mut Candidate) {
-        let old = Clue::from(anchor);
+    fn tie(
+        &self,
+        new: Clue<'_>,
+        anchor: &Member,
+        first: bool,
+        opened_at: Timestamp,
+        candidate: &mut Candidate,
+    ) {
+        let mut old = Clue::from(anchor);
+        if first {
+            // It may have come and gone since before.
+            old.raised_at = old.raised_at.min(opened_at);
+        }
         let apart = new.raised_at.since(old.raised_at).max(old.raised_at.since(new.raised_at));
         let same_type = type_of(anchor.rule) == type_of(new.rule);
         if same_type && anchor.subject.identity() == new.subject.identity() {
@@ -237,7 +249,7 @@ impl State {
         let cause = passes_on(clue.0) && suffers(clue.1);
         let (ours, theirs_at) = (
             self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at)),
-            anchor.raised_at,
+            self.troubled_since(theirs).map_or(anchor.raised_at, |at| at.min(anchor.raised_at)),
         );
         let (after, before) = (ours.since(theirs_at), theirs_at.since(ours));
         if effect && let Some(hops) = self.graph.hops(theirs, model).filter(|hops| *hops > 0) {
@@ -281,7 +293,9 @@ impl State {
         }
         let ours =
             self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at));
-        let apart = ours.since(anchor.raised_at).max(anchor.raised_at.since(ours));
+        let since =
+            self.troubled_since(theirs).map_or(anchor.raised_at, |at| at.min(anchor.raised_at));
+        let apart = ours.since(since).max(since.since(ours));
         let share = |model, more| (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0);
         if let Some(weight) = fade(0.85 * share(model, 1) * share(theirs, 0), apart, SERVICE) {
             let text = format!("{theirs} of the same service {service} has {}", anchor.rule);
@@ -310,16 +324,21 @@ impl State {
             return;
         };
         let weight = self.overload(model, 0);
-        for id in self.index.of(&Entity::fleet(EntityKind::Model, model.as_str())) {
-            let Some(case) = self.cases.get(&id) else { continue };
-            let anchors = case.incident().members.iter().take(ANCHORS);
-            let lost = anchors.filter(|m| m.node != *node && self.loses(m, model));
-            for anchor in lost {
-                let (apart, window) = spread(anchor.raised_at, finding.raised_at);
+        if weight < SUGGEST {
+            return;
+        }
+        for lost in self.replicas.lost(model).filter(|lost| *lost != node).take(ANCHORS) {
+            let Some(known) = self.nodes.get(lost) else { continue };
+            for ((rule, subject), place) in &known.findings {
+                let gone = takes_away(*rule) && !place.settled;
+                if !gone || !self.models_under(lost, subject).any(|under| under == model) {
+                    continue;
+                }
+                let (apart, window) = spread(place.raised_at, finding.raised_at);
                 let Some(weight) = fade(weight, apart, window) else { continue };
-                let text =
-                    format!("other replicas of {model} are lost, such as on {}", anchor.node);
-                let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                let text = format!("other replicas of {model} are lost, such as on {lost}");
+                let candidate =
+                    found.entry(place.incident).or_insert_with(|| Candidate::new(place.incident));
                 candidate.add(Kind::Overload, weight, apart, text);
             }
         }
@@ -358,7 +377,7 @@ impl State {
     fn overload(&self, model: &ModelName, more: u32) -> f64 {
         let tally = self.replicas.of(model);
         let lost = f64::from(tally.down + more) / f64::from(tally.total.max(1));
-        0.9 * (lost / OVERLOADED).min(1.0)
+        0.9 * (lost / OVERLOADED).min(1.0).powi(2)
     }
 
     /// Whether a member takes a replica of a model away.

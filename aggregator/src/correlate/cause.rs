@@ -5,7 +5,7 @@ use std::time::Duration;
 use gpuwarden_proto::event::{Finding, Subject, Suspect};
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::{Timestamp, spoken};
-use gpuwarden_proto::vocab::{GpuUuid, NodeId, RuleId, ServerName};
+use gpuwarden_proto::vocab::{GpuUuid, Grade, NodeId, RuleId, ServerName};
 
 use super::evidence::ATTACH;
 
@@ -134,6 +134,9 @@ pub struct Windows {
 const NODE_WINDOWS: Windows =
     Windows { after: Duration::from_secs(10), before: Duration::from_secs(5) };
 
+/// An XID that nobody needs to act on has its effects at once, if any.
+const STRAY: Duration = Duration::from_secs(10);
+
 impl Windows {
     /// The windows for findings that are so near.
     fn at(self, nearness: Nearness) -> Self {
@@ -166,26 +169,30 @@ pub struct Clue<'a> {
     pub suspects: &'a [Suspect],
     /// The GPUs it runs on, as far as they are known.
     pub gpus: &'a [GpuUuid],
+    /// How bad it is.
+    pub grade: Grade,
     /// When it began.
     pub raised_at: Timestamp,
-    /// It is active.
-    pub active: bool,
+    /// When it was over; `None` while it is active.
+    pub cleared_at: Option<Timestamp>,
 }
 
 impl<'a> Clue<'a> {
     /// A finding on a node.
     #[must_use]
     pub fn of(node: &'a NodeId, finding: &'a Finding) -> Self {
-        let Finding { rule, subject, suspects, gpus, raised_at, .. } = finding;
-        Self { node, rule: *rule, subject, suspects, gpus, raised_at: *raised_at, active: true }
+        let Finding { rule, subject, suspects, gpus, grade, raised_at, .. } = finding;
+        let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
+        Self { node, rule, subject, suspects, gpus, grade, raised_at, cleared_at: None }
     }
 }
 
 impl<'a> From<&'a Member> for Clue<'a> {
     fn from(member: &'a Member) -> Self {
-        let Member { node, rule, subject, suspects, gpus, raised_at, .. } = member;
-        let active = member.cleared_at.is_none();
-        Self { node, rule: *rule, subject, suspects, gpus, raised_at: *raised_at, active }
+        let Member { node, rule, subject, suspects, gpus, grade, raised_at, .. } = member;
+        let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
+        let cleared_at = member.cleared_at;
+        Self { node, rule, subject, suspects, gpus, grade, raised_at, cleared_at }
     }
 }
 
@@ -221,15 +228,37 @@ pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<L
         windows => windows.at(nearness),
     };
     let (apart, window) = if effect.raised_at >= cause.raised_at {
-        let lasts = if cause.active { nearness.lasts() } else { Duration::ZERO };
-        (effect.raised_at.since(cause.raised_at), windows.after.max(lasts))
+        after(cause, effect, nearness, windows)
     } else {
         // What is over before its cause is seen had another.
-        let window = if effect.active { windows.before } else { Duration::ZERO };
+        let window = if effect.cleared_at.is_none() { windows.before } else { Duration::ZERO };
         (cause.raised_at.since(effect.raised_at), window)
     };
     let weight = fade(edge.strength * nearness.share(), apart, window)?;
     Some(Link { nearness, apart, weight, because: edge.because })
+}
+
+/// How far an effect is from its cause, and how far it may be.
+fn after(
+    cause: Clue<'_>,
+    effect: Clue<'_>,
+    nearness: Nearness,
+    windows: Windows,
+) -> (Duration, Duration) {
+    let apart = effect.raised_at.since(cause.raised_at);
+    if cause.rule == RuleId::Xid {
+        // An XID is an instant: that it stays listed says nothing about its effects.
+        let stray = cause.grade == Grade::Warning;
+        return (apart, if stray { windows.after.min(STRAY) } else { windows.after });
+    }
+    match cause.cleared_at {
+        // What was down comes back bit by bit.
+        Some(over_at) if nearness >= Nearness::Server => {
+            (effect.raised_at.since(over_at), windows.after)
+        }
+        Some(_) => (apart, windows.after),
+        None => (apart, windows.after.max(nearness.lasts())),
+    }
 }
 
 /// What is left of `weight` for two things that are `apart`: at the end of the window just enough
