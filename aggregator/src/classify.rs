@@ -54,9 +54,24 @@ pub const fn type_of(rule: RuleId) -> IncidentType {
     }
 }
 
-/// The class of an incident with this cause.
+/// The class of an incident with these members, of which the first is the likely cause.
 #[must_use]
-pub fn classify(cause: &Member) -> Because<IncidentType> {
+pub fn classify(members: &[Member]) -> Option<Because<IncidentType>> {
+    let cause = members.first()?;
+    let oom = |member: &&Member| type_of(member.rule) == IncidentType::GpuOom;
+    // What a process that does not belong there does decides what is to be done about it.
+    if cause.rule == RuleId::RogueProcess
+        && let Some(harm) = members.iter().find(oom)
+    {
+        let reason = format!("{} on {} led to {}", cause.rule, place(cause), harm.rule);
+        return Some(Because { what: IncidentType::GpuOom, reason });
+    }
+    Some(of_cause(cause))
+}
+
+/// The class of an incident with this cause alone.
+#[must_use]
+pub fn of_cause(cause: &Member) -> Because<IncidentType> {
     let reason = format!("its likely cause is {} on {}", cause.rule, place(cause));
     Because { what: type_of(cause.rule), reason }
 }

@@ -205,12 +205,7 @@ impl Case {
             let text = format!("{} goes to {into}: {reason}", place(member));
             self.tell(now, Kind::Parted, SELF, text);
         }
-        if slots.contains(&0)
-            && let Some(first) = self.incident.members.first()
-        {
-            let kind = crate::classify::classify(first);
-            self.retype(kind, now);
-        }
+        self.reclassify(now);
         self.rest(now);
         self.entitle();
         self.touch(now);
@@ -252,6 +247,15 @@ impl Case {
         self.retype(kind, now);
         self.entitle();
         self.touch(now);
+    }
+
+    /// Gives the class that its members have now.
+    pub fn reclassify(&mut self, now: Timestamp) {
+        if let Some(kind) = crate::classify::classify(&self.incident.members)
+            && kind.what != self.incident.kind
+        {
+            self.retype(kind, now);
+        }
     }
 
     /// Gives the class, with a line of history when it is another.

@@ -156,8 +156,10 @@ impl State {
         for (model, ours) in self.changed_before(Clue::of(node, finding)) {
             let entity = Entity::fleet(EntityKind::Model, model.as_str());
             for id in self.index.of(&entity) {
-                let Some(case) = self.cases.get(&id) else { continue };
-                for anchor in case.incident().members.iter().take(ANCHORS) {
+                // What one node has for a reason of its own says nothing about others.
+                let rooted = self.cases.get(&id).map(|case| case.incident());
+                let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
+                for anchor in incident.members.iter().take(ANCHORS) {
                     let clue = Clue::from(anchor);
                     if anchor.node == *node || !fleet_wide(type_of(anchor.rule)) {
                         continue;
@@ -224,6 +226,9 @@ impl State {
                     kin(finding, model, anchor, incident, &mut candidate);
                 } else if theirs != model {
                     self.dependency(finding, model, anchor, theirs, slot == 0, &mut candidate);
+                    if fleet_wide(incident.kind) {
+                        self.service(finding, model, anchor, theirs, &mut candidate);
+                    }
                 }
             }
             if candidate.reasons.strongest().is_some() {
@@ -243,7 +248,6 @@ impl State {
         first: bool,
         candidate: &mut Candidate,
     ) {
-        self.service(finding, model, anchor, theirs, candidate);
         let clue = (finding.rule, anchor.rule);
         let effect = passes_on(clue.1) && suffers(clue.0);
         let cause = passes_on(clue.0) && suffers(clue.1);

@@ -82,8 +82,9 @@ pub const EDGES: &[Edge] = &[
     edge(&[R::GpuMemoryExhausting], &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh],
         Nearness::Gpu, 0.80, None, "GPU memory had been running out"),
     edge(&[R::GpuMemoryExhausted, R::HostMemoryOom],
-        &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh, R::TelemetryBlind],
+        &[R::ModelUnavailable, R::ServerUnavailable, R::ErrorRateHigh],
         Nearness::Node, 0.92, None, "memory ran out"),
+    edge(&[R::HostMemoryOom], &[R::TelemetryBlind], Nearness::Node, 0.92, None, "memory ran out"),
     edge(&[R::NoisyNeighbour], WAITING, Nearness::Model, 0.95, SLOW_PROOF, "a neighbour on the GPU slows it"),
     edge(&[R::CpuThrottled], WAITING, Nearness::Node, 0.85, SLOW_PROOF, "the server's CPU limit slows it"),
     edge(&[R::ServerUnavailable], DOWNSTREAM_OF_SERVER, Nearness::Server, 0.97, HANGING, "its server is down"),
@@ -230,8 +231,9 @@ pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<L
     let (apart, window) = if effect.raised_at >= cause.raised_at {
         after(cause, effect, nearness, windows)
     } else {
-        // What is over before its cause is seen had another.
-        let window = if effect.cleared_at.is_none() { windows.before } else { Duration::ZERO };
+        // What is over before its cause is seen had another, unless the proof takes its time.
+        let may_be_over = effect.cleared_at.is_none() || edge.windows.is_some();
+        let window = if may_be_over { windows.before } else { Duration::ZERO };
         (cause.raised_at.since(effect.raised_at), window)
     };
     let weight = fade(edge.strength * nearness.share(), apart, window)?;

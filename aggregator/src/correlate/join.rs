@@ -13,7 +13,7 @@ use super::candidate::{Candidate, model_of};
 use super::cause::{Clue, Nearness, explains};
 use super::evidence::{ATTACH, Kind as Evidence, SUGGEST};
 use super::{State, Touched};
-use crate::classify::{assess, classify};
+use crate::classify::{assess, of_cause};
 use crate::incident::{Because, Case, Kind, member};
 use crate::node::{Key, Place};
 
@@ -134,13 +134,16 @@ impl State {
                 self.lead(now, id, slot);
             }
         }
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.reclassify(now);
+        }
         Some(id)
     }
 
     /// Makes a member the likely cause.
     pub(super) fn lead(&mut self, now: Timestamp, id: IncidentId, slot: usize) {
         let Some(case) = self.cases.get_mut(&id) else { return };
-        let kind = classify(&case.incident().members[slot]);
+        let kind = of_cause(&case.incident().members[slot]);
         case.promote(slot, kind, now);
         self.replace_slots(id, &[0, slot]);
     }
@@ -277,7 +280,7 @@ impl State {
         self.review_replicas(node, rule, &subject);
         let (severity, ground) = assess(&first, &self.replicas, |model| self.is_critical(model));
         let severity = Because { what: severity, reason: ground.to_string() };
-        let kind = classify(&first);
+        let kind = of_cause(&first);
         let case = Case::open(id, first, kind, severity, self.policy.limits, now);
         self.cases.insert(id, case);
         self.note_member(id, 0);

@@ -58,11 +58,10 @@ impl State {
     fn roots(&self, case: &crate::incident::Case) -> Vec<Root> {
         let members = &case.incident().members;
         let members = &members[..members.len().min(LOOKED_AT_MAX)];
-        let mut claims = Claims::new();
         let reach = self.reach(members);
-        for (nth, member) in members.iter().enumerate() {
-            self.accuse(&mut claims, members, &reach, nth, member);
-        }
+        let mut docket = Docket { members, reach: &reach, claims: Claims::new() };
+        (0..members.len()).for_each(|nth| self.accuse(&mut docket, nth));
+        let mut claims = docket.claims;
         if let Some(scope) = case.scope() {
             let mut explains = vec![false; members.len()];
             let parts = members.iter().zip(&reach);
@@ -119,68 +118,93 @@ impl State {
     }
 
     /// Everything that one member gives cause to suspect.
-    fn accuse(
-        &self,
-        claims: &mut Claims,
-        members: &[Member],
-        reach: &[Vec<bool>],
-        nth: usize,
-        member: &Member,
-    ) {
-        let own = &reach[nth];
-        let mut claim = |entity: Entity, prior: f64, remark: String| {
-            let claim = claims.entry(entity).or_insert_with(|| Claim {
-                explains: vec![false; members.len()],
-                earliest: nth,
-                prior: 0.0,
-                remark: String::new(),
-            });
-            claim.explains.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
-            if members[nth].raised_at < members[claim.earliest].raised_at {
-                claim.earliest = nth;
-            }
-            if prior > claim.prior {
-                claim.prior = prior;
-                claim.remark = remark;
-            }
-        };
-        claim(Entity::of(&member.node, &member.subject), prior(member.rule), String::new());
+    fn accuse(&self, docket: &mut Docket<'_>, nth: usize) {
+        let member = &docket.members[nth];
+        let own = Entity::of(&member.node, &member.subject);
+        docket.claim(nth, own, Since::Itself, prior(member.rule), String::new());
         for suspect in &member.suspects {
             let remark = format!("blamed for {}", member.rule);
             // Who blames somebody says that it is no cause itself.
             let prior = prior(member.rule) + 0.25 * suspect.confidence;
-            claim(Entity::of(&member.node, &suspect.subject), prior, remark);
+            let suspect = Entity::of(&member.node, &suspect.subject);
+            docket.claim(nth, suspect, Since::Before, prior, remark);
         }
         for (model, recent) in self.changed_before(Clue::from(member)) {
             let Some(version) = &recent.version else { continue };
             let age = member.raised_at.since(recent.at);
             let prior = 0.97 * (-age.as_secs_f64() / CHANGE_FADES_S).exp();
             let remark = format!("{} {} before", recent.kind, spoken(age));
-            let name = format!("{model}:{version}");
-            claim(Entity::fleet(EntityKind::Version, &name), prior, remark);
+            let changed = Entity::fleet(EntityKind::Version, &format!("{model}:{version}"));
+            docket.claim(nth, changed, Since::Before, prior, remark);
         }
-        let Some(model) = model_of(&member.subject) else { return };
+        if let Some(model) = model_of(&member.subject) {
+            self.accuse_fleet(docket, nth, model);
+        }
+    }
+
+    /// What more than one node or model makes suspect: the model as a whole, its services.
+    fn accuse_fleet(&self, docket: &mut Docket<'_>, nth: usize, model: &ModelName) {
+        let members = docket.members;
+        let member = &members[nth];
         let elsewhere = members
             .iter()
             .any(|each| each.node != member.node && model_of(&each.subject) == Some(model));
         if elsewhere {
             let entity = Entity::fleet(EntityKind::Model, model.as_str());
-            claim(entity, prior(member.rule) + 0.1, "several nodes have it".to_owned());
+            let remark = "several nodes have it".to_owned();
+            docket.claim(nth, entity, Since::Itself, prior(member.rule) + 0.1, remark);
         }
         for service in self.graph.services(model) {
-            let of_service = |each: &&Member| {
-                model_of(&each.subject).is_some_and(|m| self.graph.services(m).contains(service))
-            };
+            let of_service = |each: &&ModelName| self.graph.services(each).contains(service);
             let models: BTreeSet<&ModelName> = members
                 .iter()
-                .filter(of_service)
                 .filter_map(|each| model_of(&each.subject))
+                .filter(of_service)
                 .collect();
             if models.len() > 1 {
                 let remark = format!("{} of its models have it", models.len());
                 let entity = Entity::fleet(EntityKind::Service, service);
-                claim(entity, prior(member.rule) + 0.15, remark);
+                docket.claim(nth, entity, Since::Itself, prior(member.rule) + 0.15, remark);
             }
+        }
+    }
+}
+
+/// Since when what is accused was at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Since the finding that tells of it began.
+    Itself,
+    /// Since before all that it explains.
+    Before,
+}
+
+/// The claims about one incident, while they are gathered.
+struct Docket<'a> {
+    members: &'a [Member],
+    reach: &'a [Vec<bool>],
+    claims: Claims,
+}
+
+impl Docket<'_> {
+    fn claim(&mut self, nth: usize, accused: Entity, since: Since, prior: f64, remark: String) {
+        let (members, own) = (self.members, &self.reach[nth]);
+        let claim = self.claims.entry(accused).or_insert_with(|| Claim {
+            explains: vec![false; members.len()],
+            earliest: nth,
+            prior: 0.0,
+            remark: String::new(),
+        });
+        claim.explains.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
+        let reached =
+            (0..members.len()).filter(|each| *each == nth || since == Since::Before && own[*each]);
+        let told = reached.min_by_key(|each| members[*each].raised_at).unwrap_or(nth);
+        if members[told].raised_at < members[claim.earliest].raised_at {
+            claim.earliest = told;
+        }
+        if prior > claim.prior {
+            claim.prior = prior;
+            claim.remark = remark;
         }
     }
 }
