@@ -314,6 +314,7 @@ mod tests {
 
     fn finding(subject: Subject) -> Finding {
         Finding {
+            gpus: Vec::new(),
             rule: RuleId::NoisyNeighbour,
             suspects: vec![Suspect {
                 subject: subject.clone(),

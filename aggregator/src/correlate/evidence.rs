@@ -50,12 +50,17 @@ pub struct Evidence {
 pub struct Reasons(Vec<Evidence>);
 
 impl Reasons {
-    /// Adds a piece; of its kind the strongest stays.
+    /// Adds a piece; of its kind the strongest stays. In which order they come does not matter.
     pub fn add(&mut self, piece: Evidence) {
-        match self.0.iter_mut().find(|known| known.kind == piece.kind) {
-            Some(known) if known.weight >= piece.weight => {}
-            Some(known) => *known = piece,
-            None => self.0.push(piece),
+        match self.0.binary_search_by_key(&piece.kind, |known| known.kind) {
+            Ok(at) => {
+                let known = &mut self.0[at];
+                let order = piece.weight.total_cmp(&known.weight);
+                if order.then_with(|| known.text.cmp(&piece.text)).is_gt() {
+                    *known = piece;
+                }
+            }
+            Err(at) => self.0.insert(at, piece),
         }
     }
 

@@ -335,7 +335,13 @@ fn lines() -> impl Strategy<Value = Vec<String>> {
         "gpu-memory-exhausted gpu0",
         "noisy-neighbour bert",
         "xid gpu1 warning",
+        "xid gpu0",
+        "power-brake gpu0",
+        "latency-high vit degraded on=0",
+        "latency-high vit degraded on=0,1 by=7",
+        "queue-stall bert down on=1",
         "telemetry-blind nvml warning",
+        "telemetry-blind triton/default warning",
     ]);
     prop::collection::vec((verb, what).prop_map(|(verb, what)| format!("{verb} {what}")), 1..40)
 }

@@ -160,7 +160,7 @@ async fn a_watcher_sees_what_is_open_and_then_each_change() {
     assert_eq!(next().await, (WatchChange::Snapshot, 1, "open"));
     node.send(vec![entry(2, now(), "raise xid gpu0")]).await;
     assert_eq!(next().await.0, WatchChange::Changed, "a late cause joins");
-    node.send(vec![entry(3, now(), "raise telemetry-blind nvml")]).await;
+    node.send(vec![entry(3, now(), "raise gpu-memory-exhausting gpu3")]).await;
     assert_eq!(next().await, (WatchChange::Opened, 2, "open"));
     let take = pb::AcknowledgeIncidentRequest { id: 2, by: "ann".to_owned() };
     running.people().await.acknowledge_incident(take).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_silent_node_is_lost_and_one_that_said_goodbye_is_not() {
     let silent = Speaker::connect(running.addr, "node-a", 1).await;
     let mut leaving = Speaker::connect(running.addr, "node-b", 1).await;
     let (subject, kind) = (Subject::Node, ChangeKind::AgentStopped);
-    let change = Change { subject, kind, summary: "stopped".to_owned() };
+    let change = Change { subject, kind, summary: "stopped".to_owned(), version: String::new() };
     let event = encode_event(&Event { observed_at: now(), body: Body::Change(change) });
     leaving.send(vec![Entry { seq: Seq(1), event }]).await;
     leaving.acked().await;
