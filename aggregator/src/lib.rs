@@ -55,7 +55,7 @@ use crate::correlate::State;
 use crate::ingest::{Ingest, Times};
 use crate::node::{Link, Node};
 use crate::query::Desk;
-use crate::service::Routes;
+use crate::service::{Bounds, Routes};
 use crate::status::Metrics;
 use crate::store::{Loaded, SqliteStore, Store, StoreError, StoreFault};
 
@@ -185,7 +185,7 @@ async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024);
-    let routes = Routes::new(ingest, desk);
+    let routes = Routes::new(ingest, desk, Bounds::default());
     let incoming = TcpListenerStream::new(listener);
     let incoming = futures_util::StreamExt::map(incoming, |accepted| {
         // Small messages must not wait for large ones.
