@@ -106,7 +106,7 @@ fn an_outbox_on_a_read_only_disk_goes_on_in_memory_and_joins_the_file_when_it_ca
 fn a_disk_that_becomes_read_only_in_use_is_told_and_taken_up_again_once_it_is_mounted_anew() {
     let test = "agent::a_disk_that_becomes_read_only_in_use_is_told_and_taken_up_again_once_it_is_mounted_anew";
     alone(test, |place| {
-        let mut disk = Disk::mount(place)?;
+        let disk = Disk::mount(place)?;
         let mut outbox = open(disk.folder());
         append(&mut outbox, 1..=3);
         let epoch = outbox.status().epoch;

@@ -23,7 +23,7 @@ use gpuwarden_proto::vocab::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::mounts::{Disk, Refused, Tmpfs, alone};
+use crate::mounts::{Disk, Tmpfs, alone};
 
 /// Far more than anything here takes: what takes longer will never be done.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -203,22 +203,23 @@ fn a_wait_for_the_disk_ends_when_told_to_stop() {
     });
 }
 
-#[test]
-fn a_disk_that_becomes_read_only_in_use_is_told_and_taken_up_again_once_it_is_mounted_anew() {
-    let test = "aggregator::a_disk_that_becomes_read_only_in_use_is_told_and_taken_up_again_once_it_is_mounted_anew";
-    alone(test, |place| run(breaks_down(place)));
+/// A disk that refuses in use, which is told in these words, and then no longer does.
+struct Trouble<'a> {
+    folder: &'a Path,
+    begin: &'a dyn Fn(),
+    words: &'a str,
+    end: &'a dyn Fn(),
 }
 
-async fn breaks_down(place: &Path) -> Result<(), Refused> {
-    let mut disk = Disk::mount(place)?;
-    let config = config(disk.folder());
+async fn goes_on_through(trouble: Trouble<'_>, node: &Path) {
+    let config = config(trouble.folder);
     let stop = CancellationToken::new();
     let aggregator = tokio::spawn(gpuwarden_aggregator::run(config.clone(), stop.clone()));
-    let outbox = start_node(&place.join("node"), &config);
+    let outbox = start_node(node, &config);
     raise(&outbox, RuleId::QueueBackup, "bert");
     acknowledged(&outbox, 1).await;
 
-    disk.break_down();
+    (trouble.begin)();
     raise(&outbox, RuleId::LatencyHigh, "resnet");
     while incidents(&config).await != [(1, 1), (2, 1)] {
         tokio::task::yield_now().await;
@@ -226,19 +227,48 @@ async fn breaks_down(place: &Path) -> Result<(), Refused> {
     wait_for_health(&config, 503).await;
     let note = pb::NoteIncidentRequest { id: 1, by: "ann".to_owned(), text: "hm".to_owned() };
     let refused = people(&config).await.note_incident(note).await.expect_err("no disk");
-    let words = refused.message().replace(&disk.folder().display().to_string(), "DIR");
-    assert_eq!(
-        words,
-        "taken up, but not on disk yet: cannot commit to DIR/aggregator.db: it is read-only; \
-         make the file and its folder writable; it goes on by itself"
-    );
+    let words = refused.message().replace(&trouble.folder.display().to_string(), "DIR");
+    assert_eq!(words, trouble.words);
     assert_eq!(outbox.status().borrow().acked_seq, Seq(1));
 
-    disk.repair();
+    (trouble.end)();
     acknowledged(&outbox, 2).await;
     assert_eq!(incidents(&config).await, [(1, 1), (2, 1)]);
     wait_for_health(&config, 200).await;
     stop.cancel();
     aggregator.await.expect("no panic").expect("a clean end");
-    Ok(())
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_in_use_is_told_and_taken_up_again_once_it_is_mounted_anew() {
+    let test = "aggregator::a_disk_that_becomes_read_only_in_use_is_told_and_taken_up_again_once_it_is_mounted_anew";
+    alone(test, |place| {
+        let disk = Disk::mount(place)?;
+        let trouble = Trouble {
+            folder: disk.folder(),
+            begin: &|| disk.break_down(),
+            words: "taken up, but not on disk yet: cannot commit to DIR/aggregator.db: it is \
+                    read-only; make the file and its folder writable; it goes on by itself",
+            end: &|| disk.repair(),
+        };
+        run(goes_on_through(trouble, &place.join("node")));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_disk_that_fills_up_in_use_is_told_and_used_again_once_there_is_room() {
+    let test = "aggregator::a_disk_that_fills_up_in_use_is_told_and_used_again_once_there_is_room";
+    alone(test, |place| {
+        let tmpfs = Tmpfs::mount(place.join("state"))?;
+        let trouble = Trouble {
+            folder: tmpfs.folder(),
+            begin: &|| tmpfs.fill(),
+            words: "taken up, but not on disk yet: cannot commit to DIR/aggregator.db: the disk is \
+                    full; free some space; it goes on by itself",
+            end: &|| tmpfs.empty(),
+        };
+        run(goes_on_through(trouble, &place.join("node")));
+        Ok(())
+    });
 }

@@ -1,5 +1,5 @@
-//! Both sides on disks that are really read-only: what they say, what they hold meanwhile, and that
-//! they go on by themselves.
+//! Both sides on disks that are really full or read-only: what they say, what they hold meanwhile,
+//! and that they go on by themselves.
 //!
 //! The kernel does not let anybody make a file system read-only while a file on it is open for
 //! writing, neither as a whole nor one mount of it, and both sides keep theirs open. So a tmpfs is

@@ -154,7 +154,7 @@ impl Disk {
 
     /// What people do then: take it away, check it, mount it again. Checked is a copy, since the
     /// kernel gives the broken one back for as long as anybody has a file on it open.
-    pub(crate) fn repair(&mut self) {
+    pub(crate) fn repair(&self) {
         carried_out(Command::new("umount").arg("--lazy").arg(&self.at)).expect("it is mounted");
         let repaired = self.image.with_extension("repaired");
         fs::copy(&self.image, &repaired).expect("a copy of the disk");
@@ -162,7 +162,6 @@ impl Disk {
         // 1 says that errors were found and corrected.
         let code = check.expect("e2fsck comes with mkfs.ext4").status.code();
         assert!(matches!(code, Some(0 | 1)), "e2fsck: {code:?}");
-        self.image = repaired;
-        mount("loop,errors=remount-ro", &self.image, &self.at).expect("it was mounted before");
+        mount("loop,errors=remount-ro", &repaired, &self.at).expect("it was mounted before");
     }
 }
