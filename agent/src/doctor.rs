@@ -3,7 +3,6 @@
 //! It looks and asks, and changes nothing but for a file in the state folder that it removes again.
 
 mod gpu;
-mod http;
 mod network;
 mod node;
 mod render;

@@ -40,6 +40,7 @@ use self::file::{File, Ledger, Work};
 use self::gap::Lost;
 use self::memory::{Memory, Row};
 use self::recovery::new_epoch;
+use self::trouble::Trouble;
 use crate::config::OutboxConfig;
 
 /// The outbox's name in the state folder.
@@ -109,6 +110,7 @@ pub struct Outbox {
 /// An open file and the lock that goes with it.
 struct Open {
     file: File,
+    inode: aside::Inode,
     _lock: aside::Lock,
 }
 
@@ -203,7 +205,7 @@ impl Outbox {
                 return;
             }
             self.tried_at = now;
-            if self.open.is_none() {
+            if self.open.is_none() || self.is_abandoned() {
                 self.attach(now);
             }
             self.write(now);
@@ -288,6 +290,13 @@ impl Outbox {
         self.fault.is_none() || now < self.tried_at || now.since(self.tried_at) >= RETRY
     }
 
+    /// Whether the disk refuses, and was meanwhile mounted anew: the file that is open will never be
+    /// written again, and the one to go on with is another.
+    fn is_abandoned(&self) -> bool {
+        let moved = |open: &Open| open.inode.has_successor(&self.path);
+        self.fault.is_some() && self.open.as_ref().is_some_and(moved)
+    }
+
     fn has_work(&self, now: Timestamp) -> bool {
         let Some(open) = &self.open else { return true };
         self.fault.is_some()
@@ -315,7 +324,10 @@ impl Outbox {
                 self.fault = None;
                 self.revision += 1;
             }
-            Err(trouble) => self.suffer(&trouble, now),
+            Err(trouble) => {
+                let said = aside::refusal(&self.path).map(Trouble::Io);
+                self.suffer(&said.unwrap_or(trouble), now);
+            }
         }
     }
 }

@@ -224,7 +224,11 @@ impl Core {
             if matches!(input, Input::Stop) {
                 return self.finish(now).await;
             }
-            self.apply(now, input)?;
+            if let Err(error) = self.apply(now, input) {
+                // Who opens the store next finds it free.
+                self.writer.end().await;
+                return Err(error);
+            }
             self.hand_over(now);
         }
     }

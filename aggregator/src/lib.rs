@@ -42,6 +42,7 @@ mod testing;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,14 +62,16 @@ use crate::correlate::State;
 use crate::ingest::{Ingest, Times};
 use crate::node::{Link, Node};
 use crate::query::Desk;
-use crate::service::Routes;
+use crate::service::{Bounds, Routes};
 use crate::status::Metrics;
-use crate::store::{Loaded, SqliteStore, Store};
+use crate::store::{Loaded, SqliteStore, Store, StoreError, StoreFault};
 
 /// Batches between the streams and the core.
 const BATCHES_MAX: usize = 128;
 /// Questions between the edges and the core.
 const REQUESTS_MAX: usize = 256;
+/// How often a store is tried that the disk refuses at the start.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 /// How long streams may take to end when we stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -189,7 +192,7 @@ async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024);
-    let routes = Routes::new(ingest, desk);
+    let routes = Routes::new(ingest, desk, Bounds::default());
     let incoming = TcpListenerStream::new(listener);
     let incoming = futures_util::StreamExt::map(incoming, |accepted| {
         // Small messages must not wait for large ones.
@@ -206,16 +209,55 @@ async fn serve(
     }
 }
 
-/// Serves with these settings until it is told to stop.
+/// Serves with these settings until it is told to stop. A disk that is full or read-only is waited
+/// for, and one that was mounted anew is taken up as it is: nodes keep what is not acknowledged.
 ///
 /// # Errors
 ///
 /// As for [`Aggregator::bind`] and [`Aggregator::run`].
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let aggregator = Aggregator::bind(config).await?;
-    let (grpc, http) = (aggregator.grpc_addr()?, aggregator.http_addr()?);
-    tracing::info!(%grpc, %http, sqlite = store::sqlite_version(), "the aggregator serves");
-    aggregator.run(stop).await
+    while !stop.is_cancelled()
+        && let Some(store) = opened(&config.data_dir, &stop).await?
+    {
+        let aggregator =
+            Aggregator::bind_with(config.clone(), Clock::System, Box::new(store)).await?;
+        let (grpc, http) = (aggregator.grpc_addr()?, aggregator.http_addr()?);
+        tracing::info!(%grpc, %http, sqlite = store::sqlite_version(), "the aggregator serves");
+        match aggregator.run(stop.clone()).await {
+            Err(error) if is_replaced(&error) => tracing::warn!(%error, "beginning anew"),
+            ended => return ended,
+        }
+    }
+    Ok(())
+}
+
+/// The store in a folder, once its disk takes it; `None` when told to stop before.
+async fn opened(
+    folder: &Path,
+    stop: &CancellationToken,
+) -> Result<Option<SqliteStore>, StoreError> {
+    let mut told = None;
+    loop {
+        let error = match SqliteStore::open(folder) {
+            Ok(store) => return Ok(Some(store)),
+            Err(error) => error,
+        };
+        if !matches!(error.fault, StoreFault::DiskFull | StoreFault::ReadOnly) {
+            return Err(error);
+        }
+        if told.as_ref() != Some(&error) {
+            tracing::error!(%error, "nothing is served until the store can be opened");
+        }
+        told = Some(error);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(OPEN_AGAIN) => {}
+        }
+    }
+}
+
+fn is_replaced(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(|error: &StoreError| error.fault == StoreFault::Replaced)
 }
 
 /// What is cancelled by the first SIGINT or SIGTERM.

@@ -1,5 +1,6 @@
 //! The edge to people and scripts: `IncidentService` and `FleetService`.
 
+mod gate;
 mod routes;
 
 use std::pin::Pin;
@@ -11,8 +12,10 @@ use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::FleetService;
 use gpuwarden_proto::pb::incident_service_server::IncidentService;
 use gpuwarden_proto::vocab::IncidentId;
-pub use routes::Routes;
 use tonic::{Request, Response, Status};
+
+pub use gate::Bounds;
+pub use routes::Routes;
 
 use crate::core::CommandError;
 use crate::incident::{Command, Refusal};

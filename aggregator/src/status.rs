@@ -48,6 +48,10 @@ pub struct Metrics {
     pub dropped: Gauge,
     /// Streams ended because they did not keep up.
     pub streams_behind: Counter,
+    /// Calls of people turned away because there were too many at one time.
+    pub calls_shed: Counter,
+    /// Calls of people that were not answered in time.
+    pub calls_late: Counter,
     /// Agents whose outbox was set back.
     pub outbox_set_back: Counter,
     /// Transactions committed.
@@ -108,6 +112,8 @@ impl Metrics {
         r.register("unreadable", "Messages or parts not understood", self.unreadable.clone());
         r.register("findings_dropped", "Findings over a limit", self.dropped.clone());
         r.register("streams_behind", "Streams ended as too slow", self.streams_behind.clone());
+        r.register("calls_shed", "Calls turned away as too many", self.calls_shed.clone());
+        r.register("calls_late", "Calls not answered in time", self.calls_late.clone());
         r.register("outbox_set_back", "Outboxes set back", self.outbox_set_back.clone());
         r.register("commits", "Transactions committed", self.commits.clone());
         let commit = self.commit_seconds.0.clone();

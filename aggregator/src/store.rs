@@ -217,6 +217,12 @@ pub enum StoreFault {
     /// It cannot be written.
     #[error("it is read-only")]
     ReadOnly,
+    /// It belongs to somebody else.
+    #[error("this user may not write it")]
+    Forbidden,
+    /// Its name leads to another file, as after the disk was mounted anew.
+    #[error("another file has taken its place")]
+    Replaced,
     /// The disk or its driver fails.
     #[error("the disk fails ({0})")]
     Io(String),
@@ -252,6 +258,8 @@ impl StoreFault {
         match self {
             Self::DiskFull => "free some space; it goes on by itself",
             Self::ReadOnly => "make the file and its folder writable; it goes on by itself",
+            Self::Forbidden => "give the folder to the user that the aggregator runs as",
+            Self::Replaced => "what is there now is taken up at the next start",
             Self::Io(_) => "look at the kernel log of this machine for the disk",
             Self::Busy => "stop the other process",
             Self::Damaged(_) => "move the file away and restore a backup",
@@ -268,10 +276,13 @@ impl StoreError {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self.fault {
-            StoreFault::DiskFull | StoreFault::ReadOnly | StoreFault::Io(_) | StoreFault::Busy => {
-                true
-            }
-            StoreFault::Damaged(_)
+            StoreFault::DiskFull
+            | StoreFault::ReadOnly
+            | StoreFault::Forbidden
+            | StoreFault::Io(_)
+            | StoreFault::Busy => true,
+            StoreFault::Replaced
+            | StoreFault::Damaged(_)
             | StoreFault::Absent
             | StoreFault::Newer { .. }
             | StoreFault::UnsafeLibrary(_)

@@ -248,6 +248,10 @@ fn failure(url: &str, status: &Status) -> ClientError {
             ClientError::Denied(status.message().to_owned())
         }
         Code::Unavailable => ClientError::Unreachable { url, reason: reason(status) },
+        // Its own words say enough, and when to ask again.
+        Code::ResourceExhausted | Code::DeadlineExceeded => {
+            ClientError::Failed { url, reason: status.message().to_owned() }
+        }
         code => ClientError::Failed { url, reason: format!("{code}: {}", status.message()) },
     }
 }
@@ -292,5 +296,8 @@ mod tests {
         assert_eq!(failure("http://x", &status).to_string(), "#2 has 1 active members");
         assert!(!failure("http://x", &status).may_pass());
         assert!(failure("http://x", &Status::unavailable("gone")).may_pass());
+        let crowded = failure("http://x", &Status::resource_exhausted("too many; try again"));
+        let words = "the aggregator at http://x failed: too many; try again";
+        assert_eq!((crowded.to_string().as_str(), crowded.may_pass()), (words, true));
     }
 }

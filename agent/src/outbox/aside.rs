@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use gpuwarden_proto::time::Timestamp;
@@ -32,6 +32,35 @@ pub(super) fn lock(path: &Path) -> Result<Lock, Trouble> {
         Ok(()) => Ok(Lock(lock)),
         Err(fs::TryLockError::WouldBlock) => Err(Trouble::Locked),
         Err(fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// What the file system has to say where SQLite only says that it failed: that it is read-only. A
+/// kernel that found an error in it may say so to who opens a file, and nowhere else. It is asked with
+/// the lock's file, since to open and close SQLite's own would let go of the locks on that.
+pub(super) fn refusal(path: &Path) -> Option<io::Error> {
+    let opened = OpenOptions::new().append(true).open(with_suffix(path, "-lock"));
+    opened.err().filter(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// A file, told from any other that later has its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inode {
+    device: u64,
+    number: u64,
+}
+
+impl Inode {
+    /// That of a path as it is now.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let about = fs::metadata(path)?;
+        Ok(Self { device: about.dev(), number: about.ino() })
+    }
+
+    /// Whether a path leads to another file by now, as after a disk was mounted anew. One that leads
+    /// to none may lead here again.
+    pub(super) fn has_successor(self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|now| now != self)
     }
 }
 

@@ -134,9 +134,7 @@ impl File {
         if !clean {
             check(&self.conn)?;
         }
-        let highest: Option<i64> =
-            self.conn.query_row("SELECT max(seq) FROM outbox", [], |row| row.get(0))?;
-        if highest.is_some_and(|seq| seq.cast_unsigned() >= ledger.reserved_seq.0) {
+        if self.newest()? >= ledger.reserved_seq {
             return Err(Trouble::Foreign("it holds numbers that were never given".to_owned()));
         }
         ledger.next_seq = ledger.reserved_seq;
@@ -202,6 +200,13 @@ impl File {
     /// How much it holds.
     pub(crate) fn size(&self) -> Size {
         self.size
+    }
+
+    /// The number of the last row; 0 when there is none.
+    pub(crate) fn newest(&self) -> Result<Seq, Trouble> {
+        let number: Option<i64> =
+            self.conn.query_row("SELECT max(seq) FROM outbox", [], |row| row.get(0))?;
+        Ok(Seq(number.unwrap_or(0).cast_unsigned()))
     }
 
     /// When the oldest row was kept.

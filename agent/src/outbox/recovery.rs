@@ -33,7 +33,12 @@ impl Outbox {
         file::create_private(&self.path)?;
         let lock = aside::lock(&self.path)?;
         let (file, ledger) = File::open(&self.path, &self.ledger, &self.limits)?;
-        self.open = Some(Open { file, _lock: lock });
+        if ledger.epoch == self.ledger.epoch {
+            // A commit that failed may have reached the disk all the same.
+            self.memory.forget(file.newest()?);
+        }
+        let inode = aside::Inode::of(&self.path)?;
+        self.open = Some(Open { file, inode, _lock: lock });
         Ok(ledger)
     }
 
@@ -44,7 +49,11 @@ impl Outbox {
         let own = self.ledger;
         self.ledger = found;
         if own.epoch == found.epoch {
+            // A disk that was mounted anew may hold an older copy: no number is given twice all the same.
+            self.ledger.next_seq = own.next_seq.max(found.next_seq);
             self.ledger.acked_seq = own.acked_seq.max(found.acked_seq);
+            self.ledger.dropped_total = own.dropped_total.max(found.dropped_total);
+            self.ledger.rejected_total = own.rejected_total.max(found.rejected_total);
         } else {
             self.ledger.next_seq = self.memory.renumber(found.next_seq);
             self.ledger.dropped_total += own.dropped_total;

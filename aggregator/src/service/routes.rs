@@ -1,6 +1,7 @@
 //! Which of our services a call is for: the first part of its path.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
@@ -11,50 +12,80 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
+use super::gate::{Bounds, Gate};
 use super::{Fleet, Incidents};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
+
+type Reply = http::Response<Body>;
 
 /// All services of one listener.
 #[derive(Debug, Clone)]
 pub struct Routes {
     uplink: UplinkServiceServer<Uplink>,
-    incidents: IncidentServiceServer<Incidents>,
-    fleet: FleetServiceServer<Fleet>,
+    people: Gate,
 }
 
 impl Routes {
-    /// What nodes say goes to `ingest`, what people say to `desk`.
+    /// What nodes say goes to `ingest`, what people say to `desk`, within bounds.
     #[must_use]
-    pub fn new(ingest: Ingest, desk: Desk) -> Self {
-        Self {
-            uplink: ingest.service(),
+    pub fn new(ingest: Ingest, desk: Desk, bounds: Bounds) -> Self {
+        let metrics = Arc::clone(&ingest.metrics);
+        let people = People {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk)),
-        }
+        };
+        Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
     }
 }
 
 impl Service<http::Request<Body>> for Routes {
-    type Response = http::Response<Body>;
+    type Response = Reply;
     type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+    type Future = BoxFuture<Reply, Infallible>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let called = |name: &str| request.uri().path().split('/').nth(1) == Some(name);
-        if called(<UplinkServiceServer<Uplink> as NamedService>::NAME) {
+        if is_for::<UplinkServiceServer<Uplink>>(&request) {
             self.uplink.call(request)
-        } else if called(<IncidentServiceServer<Incidents> as NamedService>::NAME) {
+        } else {
+            let people = self.people.clone();
+            Box::pin(async { Ok(people.pass(request).await) })
+        }
+    }
+}
+
+/// The services of people.
+#[derive(Debug, Clone)]
+struct People {
+    incidents: IncidentServiceServer<Incidents>,
+    fleet: FleetServiceServer<Fleet>,
+}
+
+impl Service<http::Request<Body>> for People {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = BoxFuture<Reply, Infallible>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if is_for::<IncidentServiceServer<Incidents>>(&request) {
             self.incidents.call(request)
-        } else if called(<FleetServiceServer<Fleet> as NamedService>::NAME) {
+        } else if is_for::<FleetServiceServer<Fleet>>(&request) {
             self.fleet.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })
         }
     }
+}
+
+fn is_for<S: NamedService>(request: &http::Request<Body>) -> bool {
+    request.uri().path().split('/').nth(1) == Some(S::NAME)
 }

@@ -1,6 +1,7 @@
 //! A store in one SQLite file: WAL, `synchronous=FULL`, one writer, readers with connections of
 //! their own.
 
+mod disk;
 mod load;
 
 use std::ffi::c_int;
@@ -14,6 +15,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
+use self::disk::Inode;
 use super::{
     Batch, History, Loaded, NodeRow, Page, Place, Retention, Store, StoreError, StoreFault,
     Transaction,
@@ -24,14 +26,19 @@ const FILE: &str = "aggregator.db";
 const SCHEMA: &str = include_str!("schema.sql");
 /// What `user_version` says of a file with the present schema.
 const SCHEMA_VERSION: i64 = 1;
+/// The file that is locked, beside the store.
+const LOCK_NAME: &str = "aggregator.lock";
 /// The first SQLite without the race that loses commits when a WAL is begun anew.
 const SAFE_VERSION: c_int = 3_051_003;
+/// The index of the log is given its room when a file is opened: a full disk is seen there first.
+const NO_ROOM_FOR_INDEX: c_int = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// The writer of a file.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
+    inode: Inode,
     /// Held for as long as we live: two aggregators on one file would both give out numbers.
     _lock: File,
 }
@@ -57,13 +64,14 @@ impl SqliteStore {
         }
         std::fs::create_dir_all(folder)
             .map_err(|error| failed("cannot make the folder of", io(&error)))?;
-        let lock = File::create(folder.join("aggregator.lock"))
+        let lock = File::create(path.with_file_name(LOCK_NAME))
             .map_err(|error| failed("cannot lock", io(&error)))?;
         if lock.try_lock().is_err() {
             return Err(failed("cannot lock", StoreFault::Busy));
         }
         let connection = Connection::open(&path).map_err(fault("cannot open", &path))?;
-        let mut store = Self { connection, path: path.clone(), _lock: lock };
+        let inode = Inode::of(&path).map_err(|error| failed("cannot find", io(&error)))?;
+        let mut store = Self { connection, path: path.clone(), inode, _lock: lock };
         store.prepare().map_err(fault("cannot prepare", &path))?;
         store.migrate()?;
         Ok(store)
@@ -120,8 +128,8 @@ impl SqliteStore {
     }
 }
 
-impl Store for SqliteStore {
-    fn commit(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
+impl SqliteStore {
+    fn try_commit(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
         let failed = fault("cannot commit to", &self.path);
         let tx = self
             .connection
@@ -131,11 +139,7 @@ impl Store for SqliteStore {
         tx.commit().map_err(&failed)
     }
 
-    fn load(&mut self) -> Result<Loaded, StoreError> {
-        load::load(&self.connection).map_err(fault("cannot read", &self.path))
-    }
-
-    fn prune(&mut self, retention: &Retention) -> Result<usize, StoreError> {
+    fn try_prune(&mut self, retention: &Retention) -> Result<usize, StoreError> {
         let failed = fault("cannot delete old rows of", &self.path);
         let rows = signed(retention.rows_max as u64);
         let size = self.size().map_err(&failed)?;
@@ -155,6 +159,32 @@ impl Store for SqliteStore {
         .map_err(&failed)?;
         tx.commit().map_err(&failed)?;
         Ok(deleted)
+    }
+
+    /// The same, with what the file system says of it.
+    fn explained(&self, error: StoreError) -> StoreError {
+        let fault = match error.fault {
+            _ if self.inode.has_successor(&self.path) => StoreFault::Replaced,
+            StoreFault::Io(_) if disk::is_read_only(&self.path.with_file_name(LOCK_NAME)) => {
+                StoreFault::ReadOnly
+            }
+            fault => fault,
+        };
+        StoreError { fault, ..error }
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
+        self.try_commit(transaction).map_err(|error| self.explained(error))
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        load::load(&self.connection).map_err(fault("cannot read", &self.path))
+    }
+
+    fn prune(&mut self, retention: &Retention) -> Result<usize, StoreError> {
+        self.try_prune(retention).map_err(|error| self.explained(error))
     }
 
     fn history(&self) -> Result<Box<dyn History>, StoreError> {
@@ -325,9 +355,8 @@ fn unsigned(number: i64) -> u64 {
 fn io(error: &std::io::Error) -> StoreFault {
     match error.kind() {
         std::io::ErrorKind::StorageFull => StoreFault::DiskFull,
-        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
-            StoreFault::ReadOnly
-        }
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreFault::ReadOnly,
+        std::io::ErrorKind::PermissionDenied => StoreFault::Forbidden,
         _ => StoreFault::Io(error.to_string()),
     }
 }
@@ -339,6 +368,9 @@ fn fault(operation: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> St
 
 fn kind(error: &rusqlite::Error) -> StoreFault {
     let text = error.to_string();
+    if error.sqlite_error().is_some_and(|error| error.extended_code == NO_ROOM_FOR_INDEX) {
+        return StoreFault::DiskFull;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreFault::DiskFull,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {

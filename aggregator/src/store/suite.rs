@@ -233,3 +233,20 @@ fn a_full_disk_is_told_as_such_and_mends_by_itself() {
     store.limit_pages(None);
     store.commit(&transaction).unwrap();
 }
+
+#[test]
+fn a_disk_that_was_mounted_anew_needs_a_new_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    store.limit_pages(Some(1));
+    let file = folder.path().join("aggregator.db");
+    std::fs::rename(&file, folder.path().join("elsewhere.db")).unwrap();
+    let batches: Vec<Batch> = (0..2000).map(|n| batch(n * 2 + 1, 1)).collect();
+    let transaction = Transaction { batches, ..Transaction::default() };
+    let gone = store.commit(&transaction).unwrap_err();
+    assert_eq!(gone.fault, StoreFault::DiskFull, "it may come back");
+    std::fs::write(&file, b"").unwrap();
+    let error = store.commit(&transaction).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Replaced);
+    assert!(!error.retryable());
+}

@@ -197,6 +197,60 @@ fn a_file_that_breaks_while_it_is_open_is_replaced_and_its_loss_counted() {
     assert_eq!(outbox.status().fault, None);
 }
 
+/// Puts a copy of the outbox in its place, as on a disk that was mounted anew, after this was done to
+/// the copy.
+fn replace(folder: &Path, change: impl FnOnce(&rusqlite::Connection)) {
+    let (path, copy) = (folder.join(FILE_NAME), folder.join("copy.db"));
+    let now = rusqlite::Connection::open(&path).unwrap();
+    now.execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+    drop(now);
+    let changed = rusqlite::Connection::open(&copy).unwrap();
+    change(&changed);
+    changed.close().unwrap();
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(folder.join(format!("{FILE_NAME}{suffix}"))).unwrap();
+    }
+    fs::rename(copy, path).unwrap();
+}
+
+#[test]
+fn a_commit_that_failed_and_reached_the_disk_all_the_same_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path(), 1_000);
+    fill(&outbox);
+    let last = append_until_fault(&mut outbox);
+    append(&mut outbox, [last + 1]);
+    let row = outbox.memory.rows().next().unwrap();
+    let (seq, event) = (row.seq.0.cast_signed(), row.event.to_vec());
+    let kept = NOW.unix_ns().cast_signed();
+    replace(folder.path(), |copy| {
+        let insert = "INSERT INTO outbox VALUES (?1, ?2, 0, ?3)";
+        copy.execute(insert, rusqlite::params![seq, kept, event]).unwrap();
+    });
+    outbox.commit(NOW.after(SECOND));
+    assert_eq!((outbox.status().fault, outbox.status().in_memory), (None, 0));
+    assert_eq!(ids(&all_told(&mut outbox)), (1..=last + 1).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_older_copy_of_the_file_makes_no_number_come_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path(), 1_000);
+    append(&mut outbox, 1..=9);
+    fill(&outbox);
+    append_until_fault(&mut outbox);
+    let next = outbox.status().next_seq;
+    replace(folder.path(), |copy| {
+        let older = "DELETE FROM outbox WHERE seq > 3; UPDATE meta SET reserved_seq = 4";
+        copy.execute_batch(older).unwrap();
+    });
+    outbox.commit(NOW.after(SECOND));
+    assert!(outbox.status().next_seq >= next);
+    append(&mut outbox, [10]);
+    assert_eq!(outbox.status().fault, None);
+    assert!(all_told(&mut outbox).is_sorted_by(|(a, _), (b, _)| a < b));
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_does_not_stop_the_agent() {
     let folder = tempfile::tempdir().unwrap();
