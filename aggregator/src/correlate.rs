@@ -13,13 +13,18 @@
 mod candidate;
 pub mod cause;
 pub mod change;
+mod changed;
 pub mod evidence;
 mod group;
 mod index;
 mod join;
+mod known;
+mod overload;
+mod relation;
 mod root;
 pub mod sight;
 mod snapshot;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -29,13 +34,13 @@ use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{ChangeKind, GpuUuid, IncidentId, ModelName, NodeId, Phase, RuleId};
+use gpuwarden_proto::vocab::{ChangeKind, GpuUuid, IncidentId, ModelName, NodeId, RuleId};
 
 use crate::classify::assess;
 use crate::graph::{Graph, Topology};
-use crate::incident::{Case, Command, Kind, Limits, Refusal, Renewed};
+use crate::incident::{Case, Command, Kind, Limits, Refusal};
 use crate::node::{Key, Node, Place};
-use crate::replica::{Replica, Replicas, Standing};
+use crate::replica::Replicas;
 
 use self::change::Changes;
 use self::index::Index;
@@ -355,137 +360,6 @@ impl State {
         }
     }
 
-    fn finding(
-        &mut self,
-        now: Timestamp,
-        node: &NodeId,
-        mut finding: Finding,
-        observed_at: Timestamp,
-        backlog: bool,
-        touched: &mut Touched,
-    ) {
-        // Nothing begins after it was seen; a beginning that was not told is when it was seen.
-        finding.raised_at = match finding.raised_at {
-            unknown if unknown == Timestamp::default() => observed_at,
-            told => told.min(observed_at),
-        };
-        if finding.gpus.is_empty() {
-            finding.gpus = self.gpus_of(node, &finding.subject);
-        }
-        let key: Key = (finding.rule, finding.subject.identity());
-        let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
-        let place = place.map(|place| self.at_home(place));
-        match (place, finding.phase) {
-            (Some(place), _) if place.settled => {
-                self.settled(now, node, &key, place, finding, touched);
-            }
-            // The snapshot has said more of it already.
-            (Some(_), _) if backlog => {}
-            (Some(_), Phase::Cleared) => self.clear(now, node, &key, observed_at, "", touched),
-            (Some(place), Phase::Raised | Phase::Updated) if place.active => {
-                self.refresh(now, place, finding, touched);
-            }
-            (Some(place), Phase::Raised | Phase::Updated) => {
-                self.again(now, node, &key, place, finding, touched);
-            }
-            (None, Phase::Cleared) => {}
-            (None, Phase::Raised | Phase::Updated) => self.join(now, node, key, finding, touched),
-        }
-    }
-
-    /// The same place, where its incident went on as another.
-    fn at_home(&self, mut place: Place) -> Place {
-        while let Some(into) = self.merged.get(&place.incident) {
-            place.incident = *into;
-        }
-        place
-    }
-
-    /// A finding whose incident was resolved by a person's word: it counts only when raised anew.
-    fn settled(
-        &mut self,
-        now: Timestamp,
-        node: &NodeId,
-        key: &Key,
-        place: Place,
-        finding: Finding,
-        touched: &mut Touched,
-    ) {
-        let anew = finding.phase != Phase::Cleared && finding.raised_at > place.raised_at;
-        if finding.phase == Phase::Cleared || anew {
-            self.forget(node, key);
-        }
-        if anew {
-            self.join(now, node, key.clone(), finding, touched);
-        }
-    }
-
-    fn refresh(&mut self, now: Timestamp, place: Place, finding: Finding, touched: &mut Touched) {
-        let Some(case) = self.cases.get_mut(&place.incident) else { return };
-        let Some(slot) = place.slot else { return };
-        let graded_by_numbers = finding.rule == RuleId::ErrorRateHigh;
-        let renewed = case.refresh(slot, finding);
-        if renewed == Renewed::Nothing {
-            return;
-        }
-        touched.refreshed.insert(place.incident);
-        let regraded = renewed == Renewed::Grade;
-        if regraded {
-            touched.change(place.incident);
-        }
-        if regraded || graded_by_numbers {
-            self.grade(now, place.incident, slot, touched);
-        }
-    }
-
-    fn again(
-        &mut self,
-        now: Timestamp,
-        node: &NodeId,
-        key: &Key,
-        place: Place,
-        finding: Finding,
-        touched: &mut Touched,
-    ) {
-        let Some(case) = self.cases.get_mut(&place.incident) else { return };
-        let raised_at = finding.raised_at;
-        case.again(place.slot, finding, now);
-        touched.change(place.incident);
-        self.quiet.remove(&place.incident);
-        self.keep(node, key.clone(), Place { active: true, raised_at, ..place });
-        self.review_replicas(node, key.0, &key.1);
-        if let Some(slot) = place.slot {
-            self.grade(now, place.incident, slot, touched);
-        }
-    }
-
-    fn clear(
-        &mut self,
-        now: Timestamp,
-        node: &NodeId,
-        key: &Key,
-        at: Timestamp,
-        why: &str,
-        touched: &mut Touched,
-    ) {
-        let Some(known) = self.nodes.get_mut(node) else { return };
-        let Some(place) = known.findings.get_mut(key).filter(|place| place.active) else { return };
-        place.active = false;
-        let place = *place;
-        let Place { incident, slot, settled, .. } = self.at_home(place);
-        if settled {
-            self.forget(node, key);
-            return;
-        }
-        self.review_replicas(node, key.0, &key.1);
-        let Some(case) = self.cases.get_mut(&incident) else { return };
-        case.clear(slot, at, why, now);
-        touched.change(incident);
-        if case.active() == 0 {
-            self.quiet.insert(incident);
-        }
-    }
-
     /// Raises the severity of an incident where one of its members asks for it.
     fn grade(&mut self, now: Timestamp, id: IncidentId, slot: usize, touched: &mut Touched) {
         let Some(member) = self.cases.get(&id).and_then(|case| case.incident().members.get(slot))
@@ -564,62 +438,6 @@ impl State {
         }
         self.review_replicas(node, key.0, &key.1);
     }
-
-    fn place_replicas(&mut self, node: &NodeId) {
-        let Some(known) = self.nodes.get(node) else { return };
-        let Some(snapshot) = &known.snapshot else { return };
-        self.replicas.place(node, &snapshot.servers, |replica| standing(known, replica));
-    }
-
-    /// Looks again at the replicas that a finding is about.
-    fn review_replicas(&mut self, node: &NodeId, rule: RuleId, subject: &Subject) {
-        let Some(known) = self.nodes.get(node) else { return };
-        if bears_on_replicas(rule) {
-            self.replicas.adopt(node, subject);
-            self.replicas.review(node, subject, |replica| standing(known, replica));
-        }
-    }
-}
-
-const DEGRADING: &[RuleId] = &[
-    RuleId::QueueBackup,
-    RuleId::QueueRejecting,
-    RuleId::LatencyHigh,
-    RuleId::KvCacheSaturated,
-    RuleId::ErrorRateHigh,
-];
-
-fn bears_on_replicas(rule: RuleId) -> bool {
-    matches!(
-        rule,
-        RuleId::ModelUnavailable
-            | RuleId::QueueStall
-            | RuleId::ServerUnavailable
-            | RuleId::NodeLost
-    ) || DEGRADING.contains(&rule)
-}
-
-/// How a replica stands by the findings of its node.
-fn standing(node: &Node, replica: &Replica) -> Standing {
-    let active = |rule, subject: &Subject| {
-        node.findings.get(&(rule, subject.clone())).is_some_and(|place| place.active)
-    };
-    let Replica { server, model, version, .. } = replica;
-    let (own_server, own) = (
-        Subject::Server { server: server.clone() },
-        Subject::Model { server: server.clone(), model: model.clone(), version: version.clone() },
-    );
-    if active(RuleId::NodeLost, &Subject::Node)
-        || active(RuleId::ServerUnavailable, &own_server)
-        || active(RuleId::ModelUnavailable, &own)
-        || active(RuleId::QueueStall, &own)
-    {
-        return Standing::Down;
-    }
-    if DEGRADING.iter().any(|rule| active(*rule, &own)) {
-        return Standing::Degraded;
-    }
-    Standing::Serves
 }
 
 #[cfg(test)]

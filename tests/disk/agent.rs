@@ -26,7 +26,7 @@ fn open(folder: &Path) -> Outbox {
 fn append(outbox: &mut Outbox, ids: std::ops::RangeInclusive<u64>) {
     for id in ids {
         let (subject, kind) = (Subject::Node, ChangeKind::AgentStarted);
-        let change = Change { subject, kind, summary: id.to_string() };
+        let change = Change { subject, kind, summary: id.to_string(), version: String::new() };
         outbox.stage(&Event { observed_at: NOW, body: Body::Change(change) }, NOW);
     }
     outbox.commit(NOW);

@@ -114,6 +114,7 @@ fn raise(outbox: &OutboxHandle, rule: RuleId, model: &str) {
     outbox.append(vec![Event {
         observed_at,
         body: Body::Finding(Finding {
+            gpus: Vec::new(),
             rule,
             subject: Subject::Model {
                 server: ServerName::new("default").expect("a name"),

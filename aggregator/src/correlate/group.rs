@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, IncidentType, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, NodeId, RuleId};
 
-use super::candidate::alike;
+use super::candidate::{Candidate, Candidates};
+use super::cause::fade;
+use super::evidence::Kind;
 use super::{State, Touched};
 use crate::classify::type_of;
-use crate::incident::Case;
+use crate::incident::{Case, Scope};
 
 /// Parts that fail within so long fail together.
 const TOGETHER: Duration = Duration::from_secs(60);
@@ -24,7 +27,50 @@ const NODES_MIN: usize = 3;
 /// Of a zone, so many racks. A rack is not called failed lightly, so that two are enough.
 const RACKS_MIN: usize = 2;
 
+/// So long what failed as a whole takes in its parts.
+const GROWTH: Duration = Duration::from_secs(30 * 60);
+
 impl State {
+    /// By the rack, the zone or the driver version that has failed as a whole.
+    pub(super) fn grouped(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        for group in self.groups_of(node, finding.rule, finding.raised_at) {
+            for id in self.index.of(&group) {
+                let scope = self.cases.get(&id).and_then(Case::scope);
+                let fits =
+                    |scope: &&Scope| scope.entity == group && alike(scope.rule, finding.rule);
+                let Some(scope) = scope.filter(fits) else { continue };
+                let apart =
+                    finding.raised_at.since(scope.at).max(scope.at.since(finding.raised_at));
+                if let Some(weight) = fade(0.95, apart, GROWTH) {
+                    let text = format!("{node} is part of {group}, which has failed as a whole");
+                    let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                    candidate.add(Kind::Group, weight, apart, text);
+                }
+            }
+        }
+    }
+
+    /// Things of the fleet whose failure as a whole would explain this finding, the smallest first.
+    pub(super) fn groups_of(&self, node: &NodeId, rule: RuleId, at: Timestamp) -> Vec<Entity> {
+        let named = |kind, name: Option<&std::sync::Arc<str>>| {
+            name.map(|name| Entity { kind, name: std::sync::Arc::clone(name), node: None })
+        };
+        if matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake) {
+            return named(EntityKind::Rack, self.graph.rack(node)).into_iter().collect();
+        }
+        if rule == RuleId::NodeLost {
+            let rack = named(EntityKind::Rack, self.graph.rack(node));
+            let zone = named(EntityKind::Zone, self.graph.zone(node));
+            return rack.into_iter().chain(zone).collect();
+        }
+        let changed = || self.changes.of_driver(node, at);
+        if type_of(rule) == IncidentType::GpuHardware && changed().is_some() {
+            let driver = self.graph.site(node).and_then(|site| site.driver.as_ref());
+            return named(EntityKind::Driver, driver).into_iter().collect();
+        }
+        Vec::new()
+    }
+
     /// Registers an incident for the groups of its newest member, and calls each group failed for
     /// which that was enough.
     pub(super) fn gather(
@@ -165,4 +211,13 @@ impl State {
         let zone = self.graph.zone_of_rack(group)?;
         Some(Entity { kind: EntityKind::Zone, name: zone.clone(), node: None })
     }
+}
+
+/// Whether two findings are the same failure of parts of one thing.
+fn alike(a: RuleId, b: RuleId) -> bool {
+    let slowed = |rule| matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake);
+    a == b
+        || (type_of(a) == IncidentType::GpuHardware && type_of(b) == IncidentType::GpuHardware)
+            && !slowed(a)
+            && !slowed(b)
 }

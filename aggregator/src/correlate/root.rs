@@ -9,9 +9,10 @@ use gpuwarden_proto::time::spoken;
 use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, RuleId};
 
 use super::State;
-use super::candidate::{model_of, waits};
+use super::candidate::model_of;
 use super::cause::{Clue, explains};
 use super::evidence::ATTACH;
+use super::overload::waits;
 use crate::classify::type_of;
 
 /// Members that are looked at, the likely cause first.

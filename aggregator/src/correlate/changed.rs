@@ -1,0 +1,78 @@
+//! Trouble on several nodes that follows the same change. Pure.
+
+use std::time::Duration;
+
+use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::event::{Finding, Subject};
+use gpuwarden_proto::time::spoken;
+use gpuwarden_proto::vocab::{IncidentType, ModelName, NodeId};
+
+use super::State;
+use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of};
+use super::cause::{Clue, fade};
+use super::change::Recent;
+use super::evidence::Kind;
+use crate::classify::type_of;
+
+/// So long after a change its effects may begin.
+const CHANGE: Duration = Duration::from_secs(45 * 60);
+
+impl State {
+    /// By members on other nodes that follow the same change of a model.
+    pub(super) fn changed_alike(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        if !fleet_wide(type_of(finding.rule)) {
+            return;
+        }
+        for (model, ours) in self.changed_before(Clue::of(node, finding)) {
+            let entity = Entity::fleet(EntityKind::Model, model.as_str());
+            for id in self.index.of(&entity) {
+                // What one node has for a reason of its own says nothing about others.
+                let rooted = self.cases.get(&id).map(|case| case.incident());
+                let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
+                for anchor in incident.members.iter().take(ANCHORS) {
+                    let clue = Clue::from(anchor);
+                    if anchor.node == *node || !fleet_wide(type_of(anchor.rule)) {
+                        continue;
+                    }
+                    let theirs = self.changed_before(clue);
+                    let alike = |(other, there): &&(&ModelName, &Recent)| {
+                        *other == model && there.version == ours.version
+                    };
+                    let Some((_, theirs)) = theirs.iter().find(alike) else { continue };
+                    let since = finding.raised_at.since(ours.at);
+                    let age = since.max(anchor.raised_at.since(theirs.at));
+                    let Some(weight) = fade(0.9, age, CHANGE) else { continue };
+                    let apart = finding.raised_at.since(anchor.raised_at);
+                    let text = format!(
+                        "{model} was changed here {} before, as on {}, which has {}",
+                        spoken(since),
+                        anchor.node,
+                        anchor.rule
+                    );
+                    let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                    candidate.add(Kind::Change, weight, apart, text);
+                }
+            }
+        }
+    }
+
+    /// The changes of late that a finding may be an effect of: of its own model, or, where memory of
+    /// a GPU runs out, of the models that run on it.
+    pub(super) fn changed_before<'a>(&'a self, clue: Clue<'a>) -> Vec<(&'a ModelName, &'a Recent)> {
+        let recent = |model: &'a ModelName| {
+            let recent = self.changes.of_model(clue.node, model, clue.raised_at)?;
+            (clue.raised_at.since(recent.at) <= CHANGE).then_some((model, recent))
+        };
+        if let Some(model) = model_of(clue.subject) {
+            return recent(model).into_iter().collect();
+        }
+        let Subject::Gpu { uuid, .. } = clue.subject else { return Vec::new() };
+        if type_of(clue.rule) != IncidentType::GpuOom {
+            return Vec::new();
+        }
+        let snapshot = self.nodes.get(clue.node).and_then(|node| node.snapshot.as_ref());
+        let models = snapshot.into_iter().flat_map(|s| &s.servers).flat_map(|s| &s.models);
+        let there = models.filter(|model| model.gpus.is_empty() || model.gpus.contains(uuid));
+        there.filter_map(|model| recent(&model.name)).collect()
+    }
+}

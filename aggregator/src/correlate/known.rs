@@ -1,0 +1,148 @@
+//! Findings whose incident is known: newer numbers, over, again.
+
+use gpuwarden_proto::event::Finding;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{NodeId, Phase, RuleId};
+
+use super::{State, Touched};
+use crate::incident::Renewed;
+use crate::node::{Key, Place};
+
+impl State {
+    pub(super) fn finding(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        mut finding: Finding,
+        observed_at: Timestamp,
+        backlog: bool,
+        touched: &mut Touched,
+    ) {
+        // Nothing begins after it was seen; a beginning that was not told is when it was seen.
+        finding.raised_at = match finding.raised_at {
+            unknown if unknown == Timestamp::default() => observed_at,
+            told => told.min(observed_at),
+        };
+        if finding.gpus.is_empty() {
+            finding.gpus = self.gpus_of(node, &finding.subject);
+        }
+        let key: Key = (finding.rule, finding.subject.identity());
+        let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
+        let place = place.map(|place| self.at_home(place));
+        match (place, finding.phase) {
+            (Some(place), _) if place.settled => {
+                self.settled(now, node, &key, place, finding, touched);
+            }
+            // The snapshot has said more of it already.
+            (Some(_), _) if backlog => {}
+            (Some(_), Phase::Cleared) => self.clear(now, node, &key, observed_at, "", touched),
+            (Some(place), Phase::Raised | Phase::Updated) if place.active => {
+                self.refresh(now, place, finding, touched);
+            }
+            (Some(place), Phase::Raised | Phase::Updated) => {
+                self.again(now, node, &key, place, finding, touched);
+            }
+            (None, Phase::Cleared) => {}
+            (None, Phase::Raised | Phase::Updated) => self.join(now, node, key, finding, touched),
+        }
+    }
+
+    /// The same place, where its incident went on as another.
+    pub(super) fn at_home(&self, mut place: Place) -> Place {
+        while let Some(into) = self.merged.get(&place.incident) {
+            place.incident = *into;
+        }
+        place
+    }
+
+    /// A finding whose incident was resolved by a person's word: it counts only when raised anew.
+    pub(super) fn settled(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: &Key,
+        place: Place,
+        finding: Finding,
+        touched: &mut Touched,
+    ) {
+        let anew = finding.phase != Phase::Cleared && finding.raised_at > place.raised_at;
+        if finding.phase == Phase::Cleared || anew {
+            self.forget(node, key);
+        }
+        if anew {
+            self.join(now, node, key.clone(), finding, touched);
+        }
+    }
+
+    pub(super) fn refresh(
+        &mut self,
+        now: Timestamp,
+        place: Place,
+        finding: Finding,
+        touched: &mut Touched,
+    ) {
+        let Some(case) = self.cases.get_mut(&place.incident) else { return };
+        let Some(slot) = place.slot else { return };
+        let graded_by_numbers = finding.rule == RuleId::ErrorRateHigh;
+        let renewed = case.refresh(slot, finding);
+        if renewed == Renewed::Nothing {
+            return;
+        }
+        touched.refreshed.insert(place.incident);
+        let regraded = renewed == Renewed::Grade;
+        if regraded {
+            touched.change(place.incident);
+        }
+        if regraded || graded_by_numbers {
+            self.grade(now, place.incident, slot, touched);
+        }
+    }
+
+    pub(super) fn again(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: &Key,
+        place: Place,
+        finding: Finding,
+        touched: &mut Touched,
+    ) {
+        let Some(case) = self.cases.get_mut(&place.incident) else { return };
+        let raised_at = finding.raised_at;
+        case.again(place.slot, finding, now);
+        touched.change(place.incident);
+        self.quiet.remove(&place.incident);
+        self.keep(node, key.clone(), Place { active: true, raised_at, ..place });
+        self.review_replicas(node, key.0, &key.1);
+        if let Some(slot) = place.slot {
+            self.grade(now, place.incident, slot, touched);
+        }
+    }
+
+    pub(super) fn clear(
+        &mut self,
+        now: Timestamp,
+        node: &NodeId,
+        key: &Key,
+        at: Timestamp,
+        why: &str,
+        touched: &mut Touched,
+    ) {
+        let Some(known) = self.nodes.get_mut(node) else { return };
+        let Some(place) = known.findings.get_mut(key).filter(|place| place.active) else { return };
+        place.active = false;
+        let place = *place;
+        let Place { incident, slot, settled, .. } = self.at_home(place);
+        if settled {
+            self.forget(node, key);
+            return;
+        }
+        self.review_replicas(node, key.0, &key.1);
+        let Some(case) = self.cases.get_mut(&incident) else { return };
+        case.clear(slot, at, why, now);
+        touched.change(incident);
+        if case.active() == 0 {
+            self.quiet.insert(incident);
+        }
+    }
+}

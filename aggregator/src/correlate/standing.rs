@@ -1,0 +1,67 @@
+//! How the replicas of a node stand by its findings. Pure.
+
+use gpuwarden_proto::event::Subject;
+use gpuwarden_proto::vocab::{NodeId, RuleId};
+
+use super::State;
+use crate::node::Node;
+use crate::replica::{Replica, Standing};
+
+/// Trouble of a replica that still serves.
+const DEGRADING: &[RuleId] = &[
+    RuleId::QueueBackup,
+    RuleId::QueueRejecting,
+    RuleId::LatencyHigh,
+    RuleId::KvCacheSaturated,
+    RuleId::ErrorRateHigh,
+];
+
+impl State {
+    pub(super) fn place_replicas(&mut self, node: &NodeId) {
+        let Some(known) = self.nodes.get(node) else { return };
+        let Some(snapshot) = &known.snapshot else { return };
+        self.replicas.place(node, &snapshot.servers, |replica| standing(known, replica));
+    }
+
+    /// Looks again at the replicas that a finding is about.
+    pub(super) fn review_replicas(&mut self, node: &NodeId, rule: RuleId, subject: &Subject) {
+        let Some(known) = self.nodes.get(node) else { return };
+        if bears_on_replicas(rule) {
+            self.replicas.adopt(node, subject);
+            self.replicas.review(node, subject, |replica| standing(known, replica));
+        }
+    }
+}
+
+fn bears_on_replicas(rule: RuleId) -> bool {
+    matches!(
+        rule,
+        RuleId::ModelUnavailable
+            | RuleId::QueueStall
+            | RuleId::ServerUnavailable
+            | RuleId::NodeLost
+    ) || DEGRADING.contains(&rule)
+}
+
+/// How a replica stands by the findings of its node.
+fn standing(node: &Node, replica: &Replica) -> Standing {
+    let active = |rule, subject: &Subject| {
+        node.findings.get(&(rule, subject.clone())).is_some_and(|place| place.active)
+    };
+    let Replica { server, model, version, .. } = replica;
+    let (own_server, own) = (
+        Subject::Server { server: server.clone() },
+        Subject::Model { server: server.clone(), model: model.clone(), version: version.clone() },
+    );
+    if active(RuleId::NodeLost, &Subject::Node)
+        || active(RuleId::ServerUnavailable, &own_server)
+        || active(RuleId::ModelUnavailable, &own)
+        || active(RuleId::QueueStall, &own)
+    {
+        return Standing::Down;
+    }
+    if DEGRADING.iter().any(|rule| active(*rule, &own)) {
+        return Standing::Degraded;
+    }
+    Standing::Serves
+}
