@@ -54,7 +54,7 @@ pub fn render(traces: &[Trace]) -> String {
 }
 
 fn one(page: &mut Page, trace: &Trace) {
-    page.wrapped(0, "", &format!("event {} of {}   {}", trace.seq, trace.node, trace.fate));
+    page.wrapped(0, "", &format!("event {} of {}: {}", trace.seq, trace.node, trace.fate));
     page.line("");
     if let Some(event) = &trace.event {
         page.labelled("says", &said(event));
@@ -65,7 +65,7 @@ fn one(page: &mut Page, trace: &Trace) {
     if let (Some(score), Fate::Known | Fate::Again | Fate::Cleared | Fate::PassedOver) =
         (trace.score, trace.fate)
     {
-        page.labelled("", &format!("Its finding belongs there with {}.", percent(score)));
+        page.labelled("", &format!("Its finding is {} sure to belong there.", percent(score)));
     }
     for unsure in &trace.unsure {
         page.labelled("not sure", unsure);
@@ -166,7 +166,16 @@ mod tests {
             score: Some(0.74),
             ..trace(Fate::Joined, finding("node-a is silent"), reason)
         };
-        insta::assert_snapshot!(page(&[joined]), @"");
+        insta::assert_snapshot!(page(&[joined]), @r#"
+        event 41 of node-a: joined
+
+          says      node-lost on node raised: node-a is silent
+          observed  2026-11-23T14:02:11.000Z
+          came      2026-11-23T14:03:41.000Z, 1 min later
+          went      It joined #3, 74 % sure: same rack; same time. #3 goes on as #1,
+                    which holds it since.
+          next      gpuwarden incidents explain 1
+        "#);
     }
 
     #[test]
@@ -175,7 +184,17 @@ mod tests {
         known.incident = Some(IncidentId(1));
         known.score = Some(0.9);
         known.unsure = vec!["Whether a snapshot came first is not kept.".to_owned()];
-        insta::assert_snapshot!(page(&[known]), @"");
+        insta::assert_snapshot!(page(&[known]), @r#"
+        event 41 of node-a: known
+
+          says      node-lost on node raised
+          observed  2026-11-23T14:02:11.000Z
+          came      2026-11-23T14:02:11.000Z
+          went      #1 held its finding already.
+                    Its finding is 90 % sure to belong there.
+          not sure  Whether a snapshot came first is not kept.
+          next      gpuwarden incidents explain 1
+        "#);
     }
 
     #[test]
@@ -185,7 +204,21 @@ mod tests {
         let gap = Gap { count: 3, first_seq: 40, last_seq: 42, reason: "full".to_owned() };
         let lost = Trace { event: None, ..trace(Fate::Lost, Body::Gap(gap), "It never came.") };
         let traces = [trace(Fate::Change, change, "It is recorded among the changes."), lost];
-        insta::assert_snapshot!(page(&traces), @"");
+        insta::assert_snapshot!(page(&traces), @r#"
+        The node has had several outboxes that gave this number, the newest first:
+
+        event 41 of node-a: change
+
+          says      driver-changed of node: driver 570
+          observed  2026-11-23T14:02:11.000Z
+          came      2026-11-23T14:02:11.000Z
+          went      It is recorded among the changes.
+
+        event 41 of node-a: lost
+
+          came      never; the gap came 2026-11-23T14:02:11.000Z
+          went      It never came.
+        "#);
     }
 
     #[test]

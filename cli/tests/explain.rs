@@ -133,11 +133,18 @@ fn each_event_of_a_night_is_explained() {
         let trace = desk.trace(seq);
         format!("{seq} {} {}", trace["fate"], trace["incident"])
     });
-    insta::assert_snapshot!(fates.join("\n"), @"");
+    insta::assert_snapshot!(fates.join("\n"), @r#"
+    1 "opened" 1
+    2 "joined" 1
+    3 "cleared" 1
+    4 "change" null
+    5 "lost" null
+    7 "gap" null
+    "#);
     assert!(desk.trace("2")["score"].as_f64().is_some_and(|score| score > 0.5));
     let text = desk.run(&["explain", "event", "node-a", "2"]);
     let text = String::from_utf8(text.stdout).expect("it is text");
-    assert!(text.starts_with("event 2 of node-a   joined\n"), "{text}");
+    assert!(text.starts_with("event 2 of node-a: joined\n"), "{text}");
     assert!(text.contains("gpuwarden incidents explain 1"), "{text}");
 }
 
@@ -164,6 +171,9 @@ fn what_is_not_known_is_exit_code_one_and_says_what_is() {
         assert_eq!(output.stdout, b"");
         String::from_utf8(output.stderr).expect("it is text")
     });
-    insta::assert_snapshot!(said.concat(), @"");
+    insta::assert_snapshot!(said.concat(), @r#"
+    gpuwarden: event 8 of node-a has not come: its events are on disk up to 7
+    gpuwarden: no event of node-x was ever taken up; `gpuwarden nodes` lists the nodes that there are
+    "#);
     assert_eq!(desk.run(&["explain", "event", "node-a", "0"]).status.code(), Some(2));
 }

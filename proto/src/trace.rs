@@ -22,7 +22,7 @@ pub struct Trace {
     pub event: Option<Event>,
     /// What became of it.
     pub fate: Fate,
-    /// The incident that holds its finding now.
+    /// The incident that its finding went to in the end.
     pub incident: Option<IncidentId>,
     /// The incidents that held it before and went on as another, the first one first.
     pub through: Vec<IncidentId>,

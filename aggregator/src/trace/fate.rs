@@ -44,7 +44,7 @@ pub(super) fn of(
     let home = home(&told, &held, around);
     let exact = home.filter(|home| home.member.raised_at == told.raised_at);
     match (exact, settled(&told, &held), home) {
-        (Some(home), _, _) | (None, None, Some(home)) => placed(&told, home, around),
+        (Some(home), _, _) | (None, None, Some(home)) => placed(&told, home, &held, around),
         (None, Some(over), _) => silenced(over),
         (None, None, None) => unplaced(&told, around),
     }
@@ -113,17 +113,25 @@ fn silenced(over: Held<'_>) -> Verdict {
     Verdict { incident, score, ..Verdict::apart(Fate::Settled, reason) }
 }
 
-fn placed(told: &Told<'_>, home: Held<'_>, around: &Around) -> Verdict {
+fn placed(told: &Told<'_>, home: Held<'_>, held: &[Held<'_>], around: &Around) -> Verdict {
     let mut path = onward(home.incident, around);
     path.insert(0, home.incident.id);
     let incident = path.pop();
-    let (fate, mut reason, unsure) = match told.finding.phase {
+    let has = |id| held.iter().any(|each| each.incident.id == id);
+    let there = incident.is_some_and(has);
+    let (fate, mut reason, mut unsure) = match told.finding.phase {
         Phase::Cleared => ended(told, home),
         Phase::Raised | Phase::Updated => brought(told, home),
     };
     if let (Some(now), false) = (incident, path.is_empty()) {
         let from = home.incident.id;
-        reason.push_str(&format!(" {from} goes on as {now}, which holds it since."));
+        let onward = if there { ", which holds it since." } else { "." };
+        reason.push_str(&format!(" {from} goes on as {now}{onward}"));
+    }
+    if let (Some(now), false) = (incident, there) {
+        unsure.push(format!(
+            "{now} does not have the finding: it was parted from it later, or did not fit there."
+        ));
     }
     Verdict { fate, incident, through: path, score: Some(home.member.score), reason, unsure }
 }
@@ -193,7 +201,9 @@ fn unplaced(told: &Told<'_>, around: &Around) -> Verdict {
     let mut unsure: Vec<String> = Vec::new();
     for full in around.incidents.iter().filter(open) {
         let (id, dropped) = (full.id, full.members_dropped);
-        unsure.push(format!("{id} counts {dropped} members that did not fit: it may be one of them."));
+        unsure.push(format!(
+            "{id} counts {dropped} members that did not fit: it may be one of them."
+        ));
     }
     if around.truncated {
         unsure.push("There are more incidents of that time than were looked at.".to_owned());

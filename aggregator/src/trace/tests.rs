@@ -89,6 +89,26 @@ fn what_went_on_as_another_incident_is_followed() {
 }
 
 #[test]
+fn what_is_not_where_its_incident_went_on_is_said_to_be_missing_there() {
+    let mut stage = Stage::new(Policy::default());
+    stage.play("10 node-a raise queue-backup bert\n11 node-a raise telemetry-blind nvml");
+    stage.play("12 node-a raise queue-backup resnet\n13 node-a raise xid gpu0");
+    let mut around = around(&stage);
+    for incident in &mut around.incidents {
+        let incident = Arc::make_mut(incident);
+        if incident.merged_into.is_none() {
+            incident.members.retain(|member| !member.reason.contains("from"));
+        }
+    }
+    let batch = batch(10, vec![entry(1, at(10), "raise queue-backup bert")]);
+    let trace = Kept::find(&batch, Seq(1)).expect("it is there").trace(&around);
+    insta::assert_snapshot!(shown(&trace), @r#"
+    opened #1 #3: #1 was opened for it. #1 goes on as #3.
+    ? #3 does not have the finding: it was parted from it later, or did not fit there.
+    "#);
+}
+
+#[test]
 fn what_a_person_had_settled_says_whose_word_it_was() {
     let mut stage = Stage::new(Policy::default());
     stage.play("10 node-a raise xid gpu0\n20 resolve 1 force\n30 node-a update xid gpu0");

@@ -19,7 +19,7 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     page.line(&show::head(incident, now, paint));
     page.heading(&incident.title);
     if let Some(onward) = show::onward(incident) {
-        page.wrapped(2, "  ", &format!("It {onward}, which holds all its findings since."));
+        page.wrapped(2, "  ", &format!("It {onward}, which took its findings in."));
     }
     members(&mut page, incident);
     decided(&mut page, incident);
@@ -151,17 +151,112 @@ mod tests {
 
     #[test]
     fn each_decision_says_why_it_was_made() {
-        insta::assert_snapshot!(page(&sample::noisy_neighbour()), @"");
+        insta::assert_snapshot!(page(&sample::noisy_neighbour()), @r#"
+        #2  P3  noisy-neighbour   acknowledged   12 min   taken by on-call
+
+          resnet50 on node-b is 1.9 times slower than its baseline
+
+          Why these findings are together
+            1. noisy-neighbour on node-b model resnet50
+               · it was the first
+            2. latency-high on node-b model resnet50 (91 % sure)
+               · model resnet50 has noisy-neighbour, which makes latency-high
+               · same GPU
+
+          Why its type is noisy-neighbour
+            Its first finding leads to noisy-neighbour.
+
+          Why its severity is P3
+            Part of the replicas is degraded.
+
+          What the cause may be, the likeliest first
+            1. node-b train-job/worker-0 (pid 8811), ml-team/train-7 (93 %)
+               explains 2 of 2 members, began first, blamed for noisy-neighbour
+            2. node-b model resnet50 (61 %)
+               explains 2 of 2 members
+
+          What else it may belong to (UTC)
+            No other incident was named when it was opened.
+
+          What was merged, parted and seen in another light, in order (UTC)
+            Nothing was.
+        "#);
     }
 
     #[test]
     fn what_was_taken_in_and_parted_is_told_in_order() {
-        insta::assert_snapshot!(page(&sample::rack()), @"");
+        insta::assert_snapshot!(page(&sample::rack()), @r#"
+        #5  P1  node-unreachable   open   12 min
+
+          rack r7: 3 nodes, node-b has not been heard of for 10 s
+
+          Why these findings are together
+            1. node-lost on node-b
+               · the incident was opened for it
+            2. node-lost on node-c (72 % sure)
+               · in rack r7, where node-b failed 4 s before
+               · asks node-b
+            3. node-lost on node-d
+               · #4 was opened for it
+               · it came from #4
+
+          Why its type is node-unreachable
+            Its first finding leads to node-unreachable.
+
+          Why its severity is P1
+            No replica of resnet50 serves.
+            14:02:11  P3: node-lost: service is degraded
+            14:02:21  P1 (was P3): no replica of resnet50 serves
+
+          What the cause may be, the likeliest first
+            1. rack r7 (100 %)
+               explains 3 of 3 members
+            2. node-b (51 %)
+               explains 1 of 3 members
+            3. node-c (51 %)
+               explains 1 of 3 members
+            4. node-d (51 %)
+               explains 1 of 3 members
+            5. model resnet50 (20 %)
+               several nodes have it
+
+          What else it may belong to (UTC)
+            14:02:12  may belong to #2 (45 %): same model resnet50 on node-b
+
+          What was merged, parted and seen in another light, in order (UTC)
+            14:02:20  merged: takes in #4: 3 nodes of rack r7 failed together
+            14:02:20  cause: likely cause is now rack r7: 3 nodes failed together
+            14:02:51  parted: node-e GPU 1 goes to #6: xid 79 explains it; same GPU
+        "#);
     }
 
     #[test]
     fn what_went_on_as_another_says_where() {
-        insta::assert_snapshot!(page(&sample::merged()), @"");
+        insta::assert_snapshot!(page(&sample::merged()), @r#"
+        #4  P3  node-unreachable   goes on as #5   11 min ago
+
+          node-d has not been heard of for 10 s
+          It goes on as #5, which took its findings in.
+
+          Why these findings are together
+            1. node-lost on node-d
+               · the incident was opened for it
+
+          Why its type is node-unreachable
+            Its first finding leads to node-unreachable.
+
+          Why its severity is P3
+            Part of the replicas is degraded.
+
+          What the cause may be, the likeliest first
+            No likely causes are kept of it.
+
+          What else it may belong to (UTC)
+            No other incident was named when it was opened.
+
+          What was merged, parted and seen in another light, in order (UTC)
+            14:02:20  merged: goes on as #5: 3 nodes of rack r7 failed together
+        "#);
     }
 
     #[test]

@@ -165,7 +165,9 @@ mod tests {
     #[test]
     fn what_went_on_as_another_is_no_resolution() {
         let update = WatchUpdate { change: WatchChange::Resolved, incident: sample::merged() };
-        insta::assert_snapshot!(told(&mut Feed::default(), &update).join("\n"), @"");
+        insta::assert_snapshot!(told(&mut Feed::default(), &update).join("\n"), @r#"
+        00:07  P3  node-unreachable   #4   goes on as #5: 3 nodes of rack r7 failed together
+        "#);
     }
 
     #[test]

@@ -98,7 +98,13 @@ mod tests {
     #[test]
     fn what_went_on_as_another_is_told_from_what_is_over() {
         let incidents = vec![sample::rack(), sample::merged(), sample::resolved()];
-        insta::assert_snapshot!(list(incidents), @"");
+        insta::assert_snapshot!(list(incidents), @r#"
+        ID  SEV  TYPE              STATE     AGE     TAKEN BY  WHAT
+        #5  P1   node-unreachable  open      12 min  -         rack r7: 3 nodes, node-b has not been heard…
+        #1  P1   gpu-oom           resolved  12 min  -         memory of node-b GPU 1 is gone
+        #4  P3   node-unreachable  merged    12 min  -         goes on as #5: node-d has not been heard of…
+        1 open, 1 resolved, 1 merged
+        "#);
     }
 
     #[test]

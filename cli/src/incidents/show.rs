@@ -182,22 +182,127 @@ mod tests {
 
     #[test]
     fn an_open_incident_says_why_and_what_to_do() {
-        insta::assert_snapshot!(page(&sample::noisy_neighbour()), @"");
+        insta::assert_snapshot!(page(&sample::noisy_neighbour()), @r#"
+        #2  P3  noisy-neighbour   acknowledged   12 min   taken by on-call
+
+          resnet50 on node-b is 1.9 times slower than its baseline
+          cause     node-b train-job/worker-0 (pid 8811), ml-team/train-7 (93 %): explains 2 of 2 members,
+                    began first, blamed for noisy-neighbour
+          also      node-b model resnet50 (61 %): explains 2 of 2 members
+          touches   node-b model resnet50 (1 of 2 findings active)
+          type      noisy-neighbour: its first finding leads to noisy-neighbour
+          severity  P3: part of the replicas is degraded
+
+          findings
+            noisy-neighbour on node-b model resnet50 (degraded, active 12 min)
+              resnet50 on node-b is 1.9 times slower than its baseline
+              here because it was the first
+              · service time per inference 11.4 ms over 15 s (threshold 7.5 ms, usually 6 ms)
+              · contrast 1.93 over 64 s (threshold 1.25)
+            latency-high on node-b model resnet50 (cleared 2 min ago)
+              resnet50 answers in 48 ms on average, usually in 9 ms, and has done so for a minute
+              here, 91 % sure, because model resnet50 has noisy-neighbour, which makes latency-high; same
+                GPU
+              · latency 48 ms (usually 9 ms)
+
+          timeline (UTC)
+            14:02:11  detected      noisy-neighbour on node-b model resnet50
+            14:02:11  classified    noisy-neighbour: its first finding leads to it
+            14:02:41  joined        latency-high on node-b model resnet50: same model
+            14:03:41  acknowledged  on-call: acknowledged
+
+          next      runbook noisy-neighbour (runbooks/noisy-neighbour.md)
+          why       gpuwarden incidents explain 2
+        "#);
     }
 
     #[test]
     fn a_resolved_incident_says_how_long_it_took() {
-        insta::assert_snapshot!(page(&sample::resolved()), @"");
+        insta::assert_snapshot!(page(&sample::resolved()), @r#"
+        #1  P1  gpu-oom   resolved   10 min ago, after 1 min
+
+          memory of node-b GPU 1 is gone
+          cause     node-b GPU 1: memory of node-b GPU 1 is gone
+          touches   node-b GPU 1 (0 of 1 findings active)
+          type      gpu-oom: its first finding leads to gpu-oom
+          severity  P1: part of the replicas is degraded
+
+          findings
+            gpu-memory-exhausted on node-b GPU 1 (cleared 10 min ago)
+              memory of node-b GPU 1 is gone
+              here because it was the first
+
+          timeline (UTC)
+            14:02:11  detected      gpu-memory-exhausted on node-b GPU 1
+            14:03:31  cleared       gpu-memory-exhausted on node-b GPU 1
+            14:03:46  resolved      quiet for 15 s
+
+          next      nothing to do
+          why       gpuwarden incidents explain 1
+        "#);
     }
 
     #[test]
     fn a_merged_incident_says_where_it_went_on() {
-        insta::assert_snapshot!(page(&sample::merged()), @"");
+        insta::assert_snapshot!(page(&sample::merged()), @r#"
+        #4  P3  node-unreachable   goes on as #5   11 min ago
+
+          node-d has not been heard of for 10 s
+          cause     node-d: node-d has not been heard of for 10 s
+          touches   node-d (1 of 1 findings were active and are in #5)
+          type      node-unreachable: its first finding leads to node-unreachable
+          severity  P3: part of the replicas is degraded
+
+          findings
+            node-lost on node-d (degraded, now in #5)
+              node-d has not been heard of for 10 s
+              here because first seen
+
+          timeline (UTC)
+            14:02:16  detected      node-d: not heard of for 10 s
+            14:02:20  merged        goes on as #5: 3 nodes of rack r7 failed together
+
+          next      gpuwarden incidents show 5
+        "#);
     }
 
     #[test]
     fn a_rack_that_fails_is_named_as_the_cause_of_all() {
-        insta::assert_snapshot!(page(&sample::rack()), @"");
+        insta::assert_snapshot!(page(&sample::rack()), @r#"
+        #5  P1  node-unreachable   open   12 min
+
+          rack r7: 3 nodes, node-b has not been heard of for 10 s
+          cause     rack r7 (100 %): explains 3 of 3 members
+          also      node-b (51 %): explains 1 of 3 members
+          also      node-c (51 %): explains 1 of 3 members
+          touches   node-b, node-c, node-d (3 of 3 findings active)
+          type      node-unreachable: its first finding leads to node-unreachable
+          severity  P1: no replica of resnet50 serves
+
+          findings
+            node-lost on node-b (degraded, active 12 min)
+              not heard of for 10 s
+              here because first seen
+            node-lost on node-c (degraded, active 12 min)
+              not heard of for 10 s
+              here, 72 % sure, because in rack r7, where node-b failed 4 s before; asks node-b
+            node-lost on node-d (degraded, active 12 min)
+              not heard of for 10 s
+              here because first seen (from #4)
+
+          timeline (UTC)
+            14:02:11  detected      node-b: not heard of for 10 s
+            14:02:11  severity      P3: node-lost: service is degraded
+            14:02:12  related       may belong to #2 (45 %): same model resnet50 on node-b
+            14:02:20  merged        takes in #4: 3 nodes of rack r7 failed together
+            14:02:20  cause         likely cause is now rack r7: 3 nodes failed together
+            14:02:21  severity      P1 (was P3): no replica of resnet50 serves
+            14:02:51  parted        node-e GPU 1 goes to #6: xid 79 explains it; same GPU
+
+          next      runbook node-unreachable (runbooks/node-unreachable.md)
+                    take it: gpuwarden incidents ack 5
+          why       gpuwarden incidents explain 5
+        "#);
     }
 
     #[test]
