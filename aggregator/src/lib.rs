@@ -12,6 +12,7 @@
 //!   things mean; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
+//! - [`trace`]: where one event went, by what is kept; pure
 //! - [`replay`]: what correlation makes of an event log
 //! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
@@ -35,6 +36,7 @@ pub mod replica;
 pub mod service;
 pub mod status;
 pub mod store;
+pub mod trace;
 pub mod watch;
 
 #[cfg(test)]

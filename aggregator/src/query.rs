@@ -4,13 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
-use gpuwarden_proto::vocab::IncidentId;
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::trace::Trace;
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{CommandError, Request};
 use crate::incident::{Command, Refusal};
 use crate::store::{History, StoreError};
+use crate::trace::{Absent, Around, Kept};
 use crate::watch::Watch;
 
 /// Incidents or changes that one answer holds where nobody says how many.
@@ -44,6 +47,9 @@ pub enum AskError {
     /// It was refused, or is not yet for good.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// Nothing is known of an event.
+    #[error(transparent)]
+    Event(#[from] Absent),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,6 +141,42 @@ impl Desk {
     pub async fn changes(&self, limit: usize) -> Result<Vec<ObservedChange>, AskError> {
         let limit = if limit == 0 { LIMIT_DEFAULT } else { limit.min(LIMIT_MAX) };
         self.ask(|answer| Request::Changes(limit, answer)).await
+    }
+
+    /// Where one event went, for each outbox of the node that gave this number, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known of it, the aggregator stops, or the store cannot be read.
+    pub async fn event(&self, node: NodeId, seq: Seq) -> Result<Vec<Trace>, AskError> {
+        let of = node.clone();
+        let known =
+            move |history: &dyn History| Ok((history.reaching(&of, seq)?, history.marks(&of)?));
+        let (batches, marks) = self.read(known).await?;
+        let mut traces = Vec::new();
+        for batch in batches {
+            let Some(kept) = Kept::find(&batch, seq) else { continue };
+            let around = match kept.raised_at() {
+                Some(raised_at) => self.around(raised_at, batch.received_at).await?,
+                None => Around::default(),
+            };
+            traces.push(kept.trace(&around));
+        }
+        if traces.is_empty() {
+            return Err(Absent::new(node, seq, &marks).into());
+        }
+        Ok(traces)
+    }
+
+    /// The incidents that may hold a finding that began and was told then.
+    async fn around(&self, raised_at: Timestamp, told_at: Timestamp) -> Result<Around, AskError> {
+        let mut incidents = self.ask(Request::Open).await?;
+        let over = self.read(move |history| history.around(raised_at, told_at, LIMIT_MAX)).await?;
+        let truncated = over.len() >= LIMIT_MAX;
+        // What was resolved between the two questions is taken as it is now.
+        incidents.retain(|open| over.iter().all(|each| each.id != open.id));
+        incidents.extend(over.into_iter().map(Arc::new));
+        Ok(Around { incidents, truncated })
     }
 
     async fn ask<T>(

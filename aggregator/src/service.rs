@@ -11,7 +11,7 @@ use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::FleetService;
 use gpuwarden_proto::pb::incident_service_server::IncidentService;
-use gpuwarden_proto::vocab::IncidentId;
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
@@ -103,6 +103,19 @@ impl IncidentService for Incidents {
         let incident = self.command(id, Command::Resolve { by, reason, force }).await?;
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
     }
+
+    async fn explain_event(
+        &self,
+        request: Request<pb::ExplainEventRequest>,
+    ) -> Answer<pb::ExplainEventResponse> {
+        let pb::ExplainEventRequest { node, seq } = request.into_inner();
+        let node = NodeId::new(&node).map_err(|error| {
+            Status::invalid_argument(format!("`{node}` is no name of a node: it {}", error.fault))
+        })?;
+        let traces = self.0.event(node, Seq(seq)).await.map_err(status)?;
+        let traces = fitting(traces.into_iter().map(Into::into));
+        Ok(Response::new(pb::ExplainEventResponse { traces }))
+    }
 }
 
 impl Incidents {
@@ -169,6 +182,7 @@ fn status(error: AskError) -> Status {
     let text = error.to_string();
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
+        AskError::Event(_) => Status::not_found(text),
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

@@ -172,6 +172,34 @@ pub trait History: Send {
     /// The file cannot be read.
     fn batches(&self, node: &NodeId, limit: usize) -> Result<Vec<Batch>, StoreError>;
 
+    /// For each outbox of a node, the first batch whose numbers reach `seq`, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn reaching(&self, node: &NodeId, seq: Seq) -> Result<Vec<Batch>, StoreError>;
+
+    /// Up to where the events of each outbox of a node are on disk.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn marks(&self, node: &NodeId) -> Result<Vec<(Epoch, Seq)>, StoreError>;
+
+    /// Resolved incidents that may bear on a finding that began at `raised_at` and was told at
+    /// `told_at`, the newest first: those that were open then, and those that a person had resolved
+    /// before although members were active.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn around(
+        &self,
+        raised_at: Timestamp,
+        told_at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError>;
+
     /// Batches of all nodes in the order in which they were taken up, a page of at most `limit`
     /// beginning at `from`.
     ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use gpuwarden_proto::vocab::IncidentId;
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
 
@@ -48,6 +48,9 @@ pub enum Command {
     /// Show what was done to the fleet.
     #[command(subcommand)]
     Change(Change),
+    /// Say where something went, and why.
+    #[command(subcommand)]
+    Explain(Explain),
     /// Read the GPU driver of this machine for the agent that started this.
     #[command(hide = true)]
     Probe(gpuwarden_agent::command::ProbeArgs),
@@ -87,6 +90,12 @@ pub enum Incidents {
     },
     /// Show one incident: cause, members, evidence, history, next step.
     Show {
+        /// Its number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+    },
+    /// Say why an incident is what it is: members, type, severity, likely causes, merges.
+    Explain {
         /// Its number.
         #[arg(value_parser = incident_id)]
         id: IncidentId,
@@ -149,6 +158,29 @@ pub enum Change {
     },
 }
 
+/// `gpuwarden explain`.
+#[derive(Debug, Subcommand)]
+pub enum Explain {
+    /// Say where one event of a node went, and why.
+    Event {
+        /// The node.
+        #[arg(value_parser = node_id)]
+        node: NodeId,
+        /// Its number on that node, as `gpuwarden-aggregator events` prints it.
+        #[arg(value_parser = event_seq)]
+        seq: Seq,
+    },
+}
+
+fn node_id(text: &str) -> Result<NodeId, String> {
+    NodeId::new(text).map_err(|error| format!("not a node's name: it {}", error.fault))
+}
+
+fn event_seq(text: &str) -> Result<Seq, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.map(Seq).ok_or_else(|| "not an event's number (try 1)".to_owned())
+}
+
 /// `7` or `#7`.
 fn incident_id(text: &str) -> Result<IncidentId, String> {
     let number = text.strip_prefix('#').unwrap_or(text).parse();
@@ -198,6 +230,10 @@ mod tests {
     fn bad_usage_is_exit_code_two() {
         let error = Args::try_parse_from(["gpuwarden", "incidents", "show", "x"]).map(|_| ());
         assert_eq!(error.map_err(|error| error.exit_code()), Err(2));
+        for seq in ["0", "-1", "x"] {
+            let error = Args::try_parse_from(["gpuwarden", "explain", "event", "node-a", seq]);
+            assert_eq!(error.map(|_| ()).map_err(|error| error.exit_code()), Err(2), "{seq}");
+        }
         let error = Args::try_parse_from(["gpuwarden", "nodes", "--aggregator", "ftp://x"]);
         assert_eq!(error.map(|_| ()).map_err(|error| error.exit_code()), Err(2));
     }

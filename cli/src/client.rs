@@ -11,7 +11,8 @@ use gpuwarden_proto::incident::{Incident, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
-use gpuwarden_proto::vocab::IncidentId;
+use gpuwarden_proto::trace::Trace;
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -162,6 +163,15 @@ impl Client {
     pub async fn incident(&mut self, id: IncidentId) -> Result<Incident, ClientError> {
         let answer = self.incidents.get_incident(timed(pb::GetIncidentRequest { id: id.0 })).await;
         self.one(answer.map(|answer| answer.into_inner().incident))
+    }
+
+    /// Where one event of a node went, for each of its outboxes that gave the number.
+    pub async fn event(&mut self, node: &NodeId, seq: Seq) -> Result<Vec<Trace>, ClientError> {
+        let request = pb::ExplainEventRequest { node: node.as_str().to_owned(), seq: seq.0 };
+        let answer = self.incidents.explain_event(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let traces: Result<_, Refused> = answer.traces.into_iter().map(TryInto::try_into).collect();
+        Ok(traces?)
     }
 
     /// Says a person's word, and gives the incident as it then stands.

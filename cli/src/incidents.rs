@@ -1,8 +1,10 @@
 //! `gpuwarden incidents`: ask about incidents and answer them.
 
 pub mod answer;
+pub mod explain;
 pub mod feed;
 pub mod list;
+pub mod name;
 pub mod show;
 pub mod watch;
 
@@ -41,6 +43,16 @@ pub async fn run(
                 Format::Json => screen.json(&incident)?,
                 Format::Table => {
                     screen.text(&show::render(&incident, clock::now(), screen.paint))?;
+                }
+            }
+        }
+        Incidents::Explain { id } => {
+            let incident = client.incident(id).await?;
+            match screen.format {
+                // All that an explanation says is in the incident itself.
+                Format::Json => screen.json(&incident)?,
+                Format::Table => {
+                    screen.text(&explain::render(&incident, clock::now(), screen.paint))?;
                 }
             }
         }

@@ -2,10 +2,10 @@
 //!
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
-//! - [`incidents`], [`nodes`], [`change`]: one module a command
+//! - [`incidents`], [`nodes`], [`change`], [`explain`]: one module a command
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
-//! - [`table`], [`text`], [`quantity`]: how things are written for people
+//! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
 //! - [`clock`]: the only reader of clocks
 //!
 //! Rendering is pure: a value and the time give the text. With `--output json`, stdout holds JSON
@@ -15,8 +15,10 @@ pub mod args;
 pub mod change;
 pub mod client;
 pub mod clock;
+pub mod explain;
 pub mod incidents;
 pub mod nodes;
+pub mod page;
 pub mod quantity;
 pub mod screen;
 pub mod table;
@@ -44,6 +46,7 @@ pub fn main(args: Args) -> ExitCode {
                 }
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Change(command) => change::run(&command, &args.aggregator, screen).await,
+                Command::Explain(command) => explain::run(&command, &args.aggregator, screen).await,
                 Command::Probe(_) => Ok(()),
             }
         }),

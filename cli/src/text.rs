@@ -4,6 +4,8 @@ use gpuwarden_proto::vocab::Severity;
 
 /// Columns that everything fits into.
 pub const WIDTH: usize = 100;
+/// Columns of pages that are read rather than looked at.
+pub const PROSE_WIDTH: usize = 80;
 
 /// Text from outside with what could move the cursor or turn the line around written as an escape.
 pub fn clean(text: &str) -> String {

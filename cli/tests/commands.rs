@@ -63,6 +63,16 @@ fn what_is_not_there_is_exit_code_one_with_the_words_of_the_aggregator() {
 }
 
 #[test]
+fn an_explanation_is_the_incident_itself_as_data() {
+    let desk = Desk::open();
+    let text = stdout(&gpuwarden(&desk, &["incidents", "explain", "7"]));
+    assert!(text.contains("Why its severity is P2"), "{text}");
+    let json = |verb| gpuwarden(&desk, &["incidents", verb, "7", "--output", "json"]).stdout;
+    assert_eq!(json("explain"), json("show"));
+    assert_eq!(gpuwarden(&desk, &["incidents", "explain", "8"]).status.code(), Some(1));
+}
+
+#[test]
 fn a_persons_word_arrives_with_their_name() {
     let desk = Desk::open();
     let output = gpuwarden(&desk, &["incidents", "ack", "7"]);

@@ -6,6 +6,7 @@ mod fleet;
 mod incident;
 mod inventory;
 mod record;
+mod trace;
 mod uplink;
 
 pub use event::{decode_event, encode_event};

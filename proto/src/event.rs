@@ -327,6 +327,7 @@ mod tests {
             summary: "slow".to_owned(),
             evidence: vec![Evidence::new("latency", 0.1, Unit::Seconds).over(5.0).against(0.05)],
             raised_at: Timestamp::from_unix_ns(1_800_000_000_123_456_789),
+            gpus: vec![GpuUuid::new("GPU-1").unwrap()],
         }
     }
 

@@ -289,6 +289,36 @@ words! {
 }
 
 words! {
+    /// What became of an event.
+    Fate, "fate" {
+        /// An incident was opened for it.
+        Opened = "opened",
+        /// It joined an incident.
+        Joined = "joined",
+        /// Its finding had been over and was active again in its incident.
+        Again = "again",
+        /// An incident held its finding already; it brought newer numbers at most.
+        Known = "known",
+        /// It ended its finding in an incident.
+        Cleared = "cleared",
+        /// A person had resolved the incident: it says nothing until it is raised anew.
+        Settled = "settled",
+        /// The node's newer snapshot had said otherwise.
+        PassedOver = "passed-over",
+        /// No incident that is kept holds it.
+        Unplaced = "unplaced",
+        /// A change was recorded.
+        Change = "change",
+        /// It counts events that are lost.
+        Gap = "gap",
+        /// It never came: a gap stands in its place.
+        Lost = "lost",
+        /// It is kept, and this version cannot read it.
+        Unreadable = "unreadable",
+    }
+}
+
+words! {
     /// Where a node stands.
     NodeState, "node state" {
         /// It has a stream.

@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_good() {
+        let sample = include_str!("../../../packaging/topology.toml");
+        let topology = Topology::parse("topology.toml", sample).unwrap();
+        assert_eq!((topology.nodes.len(), topology.services.len()), (8, 2));
+    }
+
+    #[test]
     fn all_mistakes_are_told_at_once() {
         let text = "[[rack]]\nnodes = [\"n1\"]\n[[rack]]\nname = \"r1\"\nnodes = [\"n1\"]\n\
                     [[rack]]\nname = \"r2\"\nnodes = [\"n1\", 7]\n[[service]]\nname = \"\"\n";

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 
 use super::{
@@ -66,6 +67,12 @@ impl MemoryStore {
     }
 }
 
+/// Whether members are active that no other incident has taken over.
+fn active(incident: &Incident) -> bool {
+    let mut members = incident.members.iter();
+    incident.merged_into.is_none() && members.any(|member| member.cleared_at.is_none())
+}
+
 impl Store for MemoryStore {
     fn commit(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
         self.fault.check()?;
@@ -91,7 +98,6 @@ impl Store for MemoryStore {
 
     fn load(&mut self) -> Result<Loaded, StoreError> {
         let tables = self.tables();
-        let active = |incident: &Incident| incident.members.iter().any(|m| m.cleared_at.is_none());
         let wanted = |incident: &&Arc<Incident>| incident.resolved_at.is_none() || active(incident);
         let skip = tables.changes.len().saturating_sub(CHANGES_LOADED);
         Ok(Loaded {
@@ -149,6 +155,41 @@ impl History for MemoryStore {
         let tables = self.tables();
         let of_node = tables.batches.iter().filter(|batch| batch.node == *node);
         Ok(of_node.take(limit).cloned().collect())
+    }
+
+    fn reaching(&self, node: &NodeId, seq: Seq) -> Result<Vec<Batch>, StoreError> {
+        let tables = self.tables();
+        let reaches = |batch: &&Batch| batch.entries.last().is_some_and(|last| last.seq >= seq);
+        let mut found: Vec<Batch> = Vec::new();
+        for batch in tables.batches.iter().filter(|b| b.node == *node).filter(reaches) {
+            if found.iter().all(|known| known.epoch != batch.epoch) {
+                found.push(batch.clone());
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    fn marks(&self, node: &NodeId) -> Result<Vec<(Epoch, Seq)>, StoreError> {
+        let tables = self.tables();
+        let own = tables.marks.iter().filter(|((of, _), _)| of == node);
+        let mut marks: Vec<_> = own.map(|((_, epoch), seq)| (*epoch, *seq)).collect();
+        marks.sort_by_key(|(_, seq)| *seq);
+        Ok(marks)
+    }
+
+    fn around(
+        &self,
+        raised_at: Timestamp,
+        told_at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let tables = self.tables();
+        let wanted = tables.incidents.values().rev().filter(|each| {
+            let over = each.resolved_at.is_some_and(|at| at >= told_at || active(each));
+            over && each.opened_at <= raised_at
+        });
+        Ok(wanted.take(limit).map(|incident| (**incident).clone()).collect())
     }
 
     fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use gpuwarden_proto::convert::{encode_change, encode_entries, encode_incident, encode_snapshot};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
+use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use self::disk::Inode;
@@ -250,6 +250,24 @@ impl History for SqliteHistory {
         load::batches(&self.connection, node, limit).map_err(fault("cannot read", &self.path))
     }
 
+    fn reaching(&self, node: &NodeId, seq: Seq) -> Result<Vec<Batch>, StoreError> {
+        load::reaching(&self.connection, node, seq).map_err(fault("cannot read", &self.path))
+    }
+
+    fn marks(&self, node: &NodeId) -> Result<Vec<(Epoch, Seq)>, StoreError> {
+        load::marks(&self.connection, node).map_err(fault("cannot read", &self.path))
+    }
+
+    fn around(
+        &self,
+        raised_at: Timestamp,
+        told_at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let times = (ns(raised_at), ns(told_at));
+        load::around(&self.connection, times, limit).map_err(fault("cannot read", &self.path))
+    }
+
     fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
         load::received(&self.connection, from, limit).map_err(fault("cannot read", &self.path))
     }
@@ -314,6 +332,8 @@ fn write_batch(tx: &rusqlite::Transaction<'_>, batch: &Batch) -> rusqlite::Resul
 
 fn write_incident(tx: &rusqlite::Transaction<'_>, incident: &Incident) -> rusqlite::Result<()> {
     let active = incident.members.iter().filter(|member| member.cleared_at.is_none()).count();
+    // What is active of an incident that went on as another is active there.
+    let active = if incident.merged_into.is_some() { 0 } else { active };
     tx.prepare_cached(UPSERT_INCIDENT)?.execute(params![
         signed(incident.id.0),
         incident.kind.as_str(),

@@ -146,6 +146,63 @@ fn what_was_resolved_with_force_is_loaded_to_keep_it_silent() {
 }
 
 #[test]
+fn what_went_on_as_another_incident_is_not_loaded_since_its_members_live_on_there() {
+    on_each(|store| {
+        let mut case = incident(1);
+        case.merge_into(IncidentId(2), "a test", at(2));
+        let incidents = vec![stored(&case)];
+        store.commit(&Transaction { incidents, ..Transaction::default() }).unwrap();
+        assert_eq!(store.load().unwrap().incidents, []);
+        assert!(store.history().unwrap().incident(IncidentId(1)).unwrap().is_some());
+    });
+}
+
+#[test]
+fn an_event_is_looked_up_in_the_first_batch_that_reaches_it_in_each_outbox() {
+    on_each(|store| {
+        let other = Batch { epoch: Epoch(1), ..batch(3, 4) };
+        let elsewhere = Batch { node: node("node-b"), ..batch(3, 5) };
+        let batches = vec![batch(1, 1), batch(5, 2), batch(7, 3), other, elsewhere];
+        let marks = vec![(node("node-a"), Epoch(u64::MAX), Seq(8))];
+        store.commit(&Transaction { batches, marks, ..Transaction::default() }).unwrap();
+        let history = store.history().unwrap();
+        let received = |seq| -> Vec<u64> {
+            let found = history.reaching(&node("node-a"), Seq(seq)).unwrap();
+            found.iter().map(|batch| batch.received_at.since(at(0)).as_secs()).collect()
+        };
+        assert_eq!(received(2), [4, 1]);
+        assert_eq!(received(3), [4, 2], "3 and 4 are missing in one outbox");
+        assert_eq!(received(9), Vec::<u64>::new());
+        assert_eq!(history.marks(&node("node-a")).unwrap(), [(Epoch(u64::MAX), Seq(8))]);
+        assert_eq!(history.marks(&node("node-c")).unwrap(), []);
+    });
+}
+
+#[test]
+fn incidents_around_an_event_were_open_then_or_settled_before() {
+    on_each(|store| {
+        let mut cases: Vec<Case> = (1..=4).map(incident).collect();
+        cases[0].clear(Some(0), at(1), "", at(1));
+        for (case, second) in cases[..3].iter_mut().zip([10, 20, 30]) {
+            let (by, reason) = ("ann".to_owned(), "known".to_owned());
+            case.command(Command::Resolve { by, reason, force: true }, at(second)).unwrap();
+        }
+        let incidents = cases.iter().map(stored).collect();
+        store.commit(&Transaction { incidents, ..Transaction::default() }).unwrap();
+        let history = store.history().unwrap();
+        let ids = |raised, told, limit| -> Vec<u64> {
+            let found = history.around(at(raised), at(told), limit).unwrap();
+            found.iter().map(|incident| incident.id.0).collect()
+        };
+        assert_eq!(ids(0, 5, 10), [3, 2, 1]);
+        assert_eq!(ids(0, 25, 10), [3, 2], "the first had no active member");
+        assert_eq!(ids(0, 25, 1), [3]);
+        let before = history.around(at(0).before(std::time::Duration::from_secs(1)), at(5), 10);
+        assert_eq!(before.unwrap(), []);
+    });
+}
+
+#[test]
 fn only_what_is_old_is_forgotten_and_only_some_at_a_time() {
     on_each(|store| {
         let batches = vec![batch(1, 10), batch(3, 20), batch(5, 30)];

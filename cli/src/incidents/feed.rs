@@ -80,8 +80,18 @@ fn standing(incident: &Incident, now: Timestamp) -> Line {
 
 fn resolved(incident: &Incident) -> Line {
     let at = incident.resolved_at.unwrap_or(incident.updated_at);
+    if let Some(into) = incident.merged_into {
+        return Line { at, text: merged(incident, into) };
+    }
     let after = spoken(at.since(incident.opened_at));
     Line { at, text: format!("resolved after {after}: {}", incident.title) }
+}
+
+/// Where an incident went on, with the reason that its history has for it.
+fn merged(incident: &Incident, into: IncidentId) -> String {
+    let onward = format!("goes on as {into}");
+    let told = incident.timeline.iter().rev().find(|entry| entry.text.starts_with(&onward));
+    told.map_or(onward, |entry| entry.text.clone())
 }
 
 /// The lines of its history that are new.
@@ -150,6 +160,14 @@ mod tests {
         let incident = sample::resolved();
         let update = WatchUpdate { change: WatchChange::Resolved, incident };
         insta::assert_snapshot!(told(&mut Feed::default(), &update).join("\n"), @"00:07  P1  gpu-oom            #1   resolved after 1 min: memory of node-b GPU 1 is gone");
+    }
+
+    #[test]
+    fn what_went_on_as_another_is_no_resolution() {
+        let update = WatchUpdate { change: WatchChange::Resolved, incident: sample::merged() };
+        insta::assert_snapshot!(told(&mut Feed::default(), &update).join("\n"), @r#"
+        00:07  P3  node-unreachable   #4   goes on as #5: 3 nodes of rack r7 failed together
+        "#);
     }
 
     #[test]

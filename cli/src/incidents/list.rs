@@ -37,23 +37,34 @@ pub fn render(list: &IncidentList, now: Timestamp, paint: Paint) -> String {
             incident.id.to_string().into(),
             incident.severity.into(),
             incident.kind.as_str().into(),
-            incident.state.as_str().into(),
+            if incident.merged_into.is_some() { "merged" } else { incident.state.as_str() }.into(),
             age(now, incident.opened_at).into(),
             incident.acknowledged_by.as_deref().unwrap_or("-").into(),
-            incident.title.as_str().into(),
+            what(incident).into(),
         ]
     };
     let rows: Vec<_> = list.incidents.iter().map(row).collect();
     table::render(columns, &rows, paint) + &count(list)
 }
 
+/// Its title, and before it where it went on.
+fn what(incident: &Incident) -> String {
+    match incident.merged_into {
+        Some(into) => format!("goes on as {into}: {}", incident.title),
+        None => incident.title.clone(),
+    }
+}
+
 fn count(list: &IncidentList) -> String {
     let over = |incident: &&Incident| incident.state == IncidentState::Resolved;
     let resolved = list.incidents.iter().filter(over).count();
+    let merged = list.incidents.iter().filter(|each| each.merged_into.is_some()).count();
     let open = list.incidents.len() - resolved;
     let mut text = format!("{open} open");
-    if resolved > 0 {
-        text += &format!(", {resolved} resolved");
+    for (count, word) in [(resolved - merged, "resolved"), (merged, "merged")] {
+        if count > 0 {
+            text += &format!(", {count} {word}");
+        }
     }
     if list.truncated {
         text += "; there are more: --limit N shows them";
@@ -81,6 +92,18 @@ mod tests {
         #2  P3   noisy-neighbour  acknowledged  12 min  on-call   resnet50 on node-b is 1.9 times slower th…
         #1  P1   gpu-oom          resolved      12 min  -         memory of node-b GPU 1 is gone
         2 open, 1 resolved
+        "#);
+    }
+
+    #[test]
+    fn what_went_on_as_another_is_told_from_what_is_over() {
+        let incidents = vec![sample::rack(), sample::merged(), sample::resolved()];
+        insta::assert_snapshot!(list(incidents), @r#"
+        ID  SEV  TYPE              STATE     AGE     TAKEN BY  WHAT
+        #5  P1   node-unreachable  open      12 min  -         rack r7: 3 nodes, node-b has not been heard…
+        #1  P1   gpu-oom           resolved  12 min  -         memory of node-b GPU 1 is gone
+        #4  P3   node-unreachable  merged    12 min  -         goes on as #5: node-d has not been heard of…
+        1 open, 1 resolved, 1 merged
         "#);
     }
 

@@ -1,7 +1,8 @@
 //! Incidents for tests of how they are shown.
 
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Evidence, Subject, Suspect, Unit};
-use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::incident::{Incident, Member, Root, TimelineEntry};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
     GpuUuid, Grade, IncidentId, IncidentState, IncidentType, ModelName, ModelVersion, NodeId,
@@ -61,6 +62,10 @@ fn member(rule: RuleId, subject: Subject, summary: &str, evidence: Vec<Evidence>
     }
 }
 
+fn root(entity: Entity, score: f64, reason: &str) -> Root {
+    Root { entity, score, reason: reason.to_owned() }
+}
+
 fn gpu() -> GpuUuid {
     GpuUuid::new("GPU-5f3a").expect("a good uuid")
 }
@@ -91,7 +96,14 @@ pub(crate) fn noisy_neighbour() -> Incident {
     let evidence = vec![Evidence::new("latency", 0.048, Unit::Seconds).usually(0.009)];
     let mut late = member(RuleId::LatencyHigh, resnet(), summary, evidence);
     late.cleared_at = Some(at(600));
-    late.reason = "same model on the same node within 30 s (score 0.91 over 0.60)".to_owned();
+    late.reason =
+        "model resnet50 has noisy-neighbour, which makes latency-high; same GPU".to_owned();
+    late.score = 0.91;
+    let train = Entity::of(&victim.node, &victim.suspects[0].subject);
+    let roots = vec![
+        root(train, 0.932, "explains 2 of 2 members, began first, blamed for noisy-neighbour"),
+        root(Entity::of(&victim.node, &victim.subject), 0.61, "explains 2 of 2 members"),
+    ];
     let timeline = vec![
         entry(0, "detected", "gpuwarden", "noisy-neighbour on node-b model resnet50"),
         entry(0, "classified", "gpuwarden", "noisy-neighbour: its first finding leads to it"),
@@ -101,6 +113,7 @@ pub(crate) fn noisy_neighbour() -> Incident {
     Incident {
         members: vec![victim, late],
         timeline,
+        roots,
         state: IncidentState::Acknowledged,
         acknowledged_by: Some("on-call".to_owned()),
         ..incident(2, IncidentType::NoisyNeighbour, Severity::P3, title)
@@ -137,5 +150,63 @@ pub(crate) fn resolved() -> Incident {
         state: IncidentState::Resolved,
         resolved_at: Some(at(95)),
         ..incident(1, IncidentType::GpuOom, Severity::P1, title)
+    }
+}
+
+/// A rack that failed: it took another incident in, and one of its members was parted.
+pub(crate) fn rack() -> Incident {
+    let title = "rack r7: 3 nodes, node-b has not been heard of for 10 s";
+    let lost = |node: &str, reason: &str, score: f64| Member {
+        node: NodeId::new(node).expect("a good name"),
+        reason: reason.to_owned(),
+        score,
+        ..member(RuleId::NodeLost, Subject::Node, "not heard of for 10 s", Vec::new())
+    };
+    let members = vec![
+        lost("node-b", "first seen", 1.0),
+        lost("node-c", "in rack r7, where node-b failed 4 s before; asks node-b", 0.72),
+        lost("node-d", "first seen (from #4)", 1.0),
+    ];
+    let timeline = vec![
+        entry(0, "detected", "gpuwarden", "node-b: not heard of for 10 s"),
+        entry(0, "severity", "gpuwarden", "P3: node-lost: service is degraded"),
+        entry(1, "related", "gpuwarden", "may belong to #2 (45 %): same model resnet50 on node-b"),
+        entry(9, "merged", "gpuwarden", "takes in #4: 3 nodes of rack r7 failed together"),
+        entry(9, "cause", "gpuwarden", "likely cause is now rack r7: 3 nodes failed together"),
+        entry(10, "severity", "gpuwarden", "P1 (was P3): no replica of resnet50 serves"),
+        entry(40, "parted", "gpuwarden", "node-e GPU 1 goes to #6: xid 79 explains it; same GPU"),
+    ];
+    let nodes = ["node-b", "node-c", "node-d"]
+        .map(|node| Entity::node(&NodeId::new(node).expect("a good name")));
+    let mut roots =
+        vec![root(Entity::fleet(EntityKind::Rack, "r7"), 1.0, "explains 3 of 3 members")];
+    roots.extend(nodes.map(|node| root(node, 0.51, "explains 1 of 3 members")));
+    roots.push(root(Entity::fleet(EntityKind::Model, "resnet50"), 0.2, "several nodes have it"));
+    Incident {
+        members,
+        timeline,
+        roots,
+        severity_reason: "no replica of resnet50 serves".to_owned(),
+        ..incident(5, IncidentType::NodeUnreachable, Severity::P1, title)
+    }
+}
+
+/// What that rack took in.
+pub(crate) fn merged() -> Incident {
+    let title = "node-d has not been heard of for 10 s";
+    let mut lost = member(RuleId::NodeLost, Subject::Node, title, Vec::new());
+    lost.node = NodeId::new("node-d").expect("a good name");
+    lost.reason = "first seen".to_owned();
+    let timeline = vec![
+        entry(5, "detected", "gpuwarden", "node-d: not heard of for 10 s"),
+        entry(9, "merged", "gpuwarden", "goes on as #5: 3 nodes of rack r7 failed together"),
+    ];
+    Incident {
+        members: vec![lost],
+        timeline,
+        state: IncidentState::Resolved,
+        resolved_at: Some(at(9)),
+        merged_into: Some(IncidentId(5)),
+        ..incident(4, IncidentType::NodeUnreachable, Severity::P3, title)
     }
 }

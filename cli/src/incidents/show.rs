@@ -1,46 +1,54 @@
 //! One incident: what is broken, why, how it is known, what happened, what to do next.
 
-use std::fmt::Write as _;
-
-use gpuwarden_proto::event::{Subject, Suspect};
+use gpuwarden_proto::event::Suspect;
 use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
 
+use super::name::{doubt, entity, percent, place, suspect};
+use crate::page::Page;
 use crate::quantity::{age, ago, evidence, time_of_day};
-use crate::text::{Paint, WIDTH, clean, wrap};
+use crate::text::{Paint, WIDTH, clean};
 
-/// Where the text of a labelled line begins.
-const INDENT: usize = 12;
+/// Likely causes that are shown; `explain` shows all.
+const CAUSES_SHOWN: usize = 3;
 
 /// The whole page.
 pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
-    let mut page = Page(String::new());
+    let mut page = Page::new(WIDTH);
     page.line(&head(incident, now, paint));
     page.line("");
     page.wrapped(2, "  ", &incident.title);
     for (label, text) in facts(incident) {
         page.labelled(label, &text);
     }
-    page.members(incident, now);
-    page.timeline(incident);
+    members(&mut page, incident, now);
+    timeline(&mut page, incident);
     page.line("");
     for (label, text) in next(incident) {
         page.labelled(label, &text);
     }
-    page.0
+    page.text()
 }
 
-fn head(incident: &Incident, now: Timestamp, paint: Paint) -> String {
+/// The first line of every page about an incident.
+pub fn head(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     let Incident { id, kind, state, severity, .. } = incident;
     let severity = paint.severity(*severity, severity.as_str());
     let since = match incident.resolved_at {
+        Some(over) if incident.merged_into.is_some() => ago(now, over),
         Some(over) => format!("{}, after {}", ago(now, over), lasted(incident, over)),
         None => age(now, incident.opened_at),
     };
     let taken = incident.acknowledged_by.as_deref();
     let taken = taken.map_or(String::new(), |by| format!("   taken by {}", clean(by)));
+    let state = onward(incident).unwrap_or_else(|| state.to_string());
     format!("{id}  {severity}  {kind}   {state}   {since}{taken}")
+}
+
+/// Where an incident that was merged went on.
+pub fn onward(incident: &Incident) -> Option<String> {
+    incident.merged_into.map(|into| format!("goes on as {into}"))
 }
 
 fn lasted(incident: &Incident, over: Timestamp) -> String {
@@ -49,55 +57,59 @@ fn lasted(incident: &Incident, over: Timestamp) -> String {
 
 /// The lines under the title, without those that have nothing to say.
 fn facts(incident: &Incident) -> Vec<(&'static str, String)> {
-    let mut facts = Vec::new();
-    let first = incident.members.first();
-    let suspects = first.map(|member| member.suspects.as_slice()).unwrap_or_default();
-    for (rank, suspect) in suspects.iter().enumerate() {
-        facts.push((if rank == 0 { "cause" } else { "also" }, blame(suspect)));
-    }
-    if suspects.is_empty()
-        && let Some(first) = first
-    {
-        facts.push(("cause", format!("{}: {}", place(first), first.summary)));
-    }
-    facts.push(("touches", touches(&incident.members)));
+    let mut facts = causes(incident);
+    facts.push(("touches", touches(incident)));
     facts.push(("type", format!("{}: {}", incident.kind, incident.type_reason)));
     facts.push(("severity", format!("{}: {}", incident.severity, incident.severity_reason)));
     facts
 }
 
-fn blame(suspect: &Suspect) -> String {
-    let owner = if suspect.owner.is_empty() { "" } else { ", " };
-    let Suspect { subject, confidence, .. } = suspect;
-    format!("{subject}{owner}{} (confidence {confidence:.2})", suspect.owner)
+/// The likeliest causes. Where none are kept, whom the first member blames, or itself.
+fn causes(incident: &Incident) -> Vec<(&'static str, String)> {
+    let ranked = |rank: usize, text: String| (if rank == 0 { "cause" } else { "also" }, text);
+    if !incident.roots.is_empty() {
+        let roots = incident.roots.iter().take(CAUSES_SHOWN).enumerate();
+        let text = roots.map(|(rank, root)| {
+            let name = entity(&root.entity, incident);
+            ranked(rank, format!("{name} ({}): {}", percent(root.score), root.reason))
+        });
+        return text.collect();
+    }
+    let Some(first) = incident.members.first() else { return Vec::new() };
+    if first.suspects.is_empty() {
+        return vec![("cause", format!("{}: {}", place(first), first.summary))];
+    }
+    first.suspects.iter().enumerate().map(|(rank, each)| ranked(rank, blame(each))).collect()
 }
 
-/// Where a member is, as people say it.
-fn place(member: &Member) -> String {
-    match &member.subject {
-        Subject::Node => member.node.to_string(),
-        Subject::Gpu { .. }
-        | Subject::Process { .. }
-        | Subject::Server { .. }
-        | Subject::Model { .. }
-        | Subject::Source { .. } => format!("{} {}", member.node, member.subject),
-    }
+fn blame(blamed: &Suspect) -> String {
+    format!("{} (confidence {:.2})", suspect(blamed), blamed.confidence)
 }
 
 /// Everything that is touched, each once, and how much of it still is.
-fn touches(members: &[Member]) -> String {
+fn touches(incident: &Incident) -> String {
+    let members = &incident.members;
     let mut places: Vec<String> = members.iter().map(place).collect();
     places.sort();
     places.dedup();
     let active = members.iter().filter(|member| member.cleared_at.is_none()).count();
-    format!("{} ({active} of {} findings active)", places.join(", "), members.len())
+    let (places, all) = (places.join(", "), members.len());
+    match incident.merged_into {
+        Some(into) => {
+            format!("{places} ({active} of {all} findings were active and are in {into})")
+        }
+        None => format!("{places} ({active} of {all} findings active)"),
+    }
 }
 
 /// What to do now.
 fn next(incident: &Incident) -> Vec<(&'static str, String)> {
     let runbook = ("next", format!("runbook {0} (runbooks/{0}.md)", incident.kind));
     let id = incident.id.0;
-    match incident.state {
+    if let Some(into) = incident.merged_into {
+        return vec![("next", format!("gpuwarden incidents show {}", into.0))];
+    }
+    let mut next = match incident.state {
         IncidentState::Open => {
             vec![runbook, ("", format!("take it: gpuwarden incidents ack {id}"))]
         }
@@ -106,67 +118,53 @@ fn next(incident: &Incident) -> Vec<(&'static str, String)> {
             vec![("next", "nothing is active any more; it resolves when it stays so".to_owned())]
         }
         IncidentState::Resolved => vec![("next", "nothing to do".to_owned())],
+    };
+    next.push(("why", format!("gpuwarden incidents explain {id}")));
+    next
+}
+
+fn members(page: &mut Page, incident: &Incident, now: Timestamp) {
+    page.line("");
+    page.line("  findings");
+    for member in &incident.members {
+        let text =
+            format!("{} on {} ({})", member.rule, place(member), standing(incident, member, now));
+        page.wrapped(6, "    ", &text);
+        let sure = doubt(member.score).map_or(String::new(), |sure| format!(", {sure},"));
+        for text in [member.summary.clone(), format!("here{sure} because {}", member.reason)] {
+            page.wrapped(8, "      ", &text);
+        }
+        for number in &member.evidence {
+            page.wrapped(10, "      · ", &evidence(number));
+        }
+    }
+    dropped(page, incident.members_dropped, "findings");
+}
+
+/// Whether a member is active. One that went on in another incident is so or not there.
+fn standing(incident: &Incident, member: &Member, now: Timestamp) -> String {
+    match (member.cleared_at, incident.merged_into) {
+        (Some(at), _) => format!("cleared {}", ago(now, at)),
+        (None, Some(into)) => format!("{}, now in {into}", member.grade),
+        (None, None) => format!("{}, active {}", member.grade, age(now, member.raised_at)),
     }
 }
 
-/// A page as it grows. Writing to a `String` cannot fail.
-struct Page(String);
-
-impl Page {
-    fn line(&mut self, line: &str) {
-        let _ = writeln!(self.0, "{}", line.trim_end());
+fn timeline(page: &mut Page, incident: &Incident) {
+    page.line("");
+    page.line("  timeline (UTC)");
+    for TimelineEntry { at, kind, actor, text } in &incident.timeline {
+        let by = if actor == "gpuwarden" { "" } else { actor };
+        let by = if by.is_empty() { String::new() } else { format!("{by}: ") };
+        let begun = format!("    {}  {:<12}  ", time_of_day(*at), clean(kind));
+        page.wrapped(28, &begun, &format!("{by}{text}"));
     }
+    dropped(page, incident.timeline_dropped, "lines");
+}
 
-    /// Text that may be long, with its first line begun and the others below it.
-    fn wrapped(&mut self, indent: usize, begun: &str, text: &str) {
-        for (index, line) in wrap(&clean(text), WIDTH - indent).iter().enumerate() {
-            match index {
-                0 => self.line(&format!("{begun}{line}")),
-                _ => self.line(&format!("{:indent$}{line}", "")),
-            }
-        }
-    }
-
-    fn labelled(&mut self, label: &str, text: &str) {
-        self.wrapped(INDENT, &format!("  {label:<10}"), text);
-    }
-
-    fn members(&mut self, incident: &Incident, now: Timestamp) {
-        self.line("");
-        self.line("  findings");
-        for member in &incident.members {
-            let state = match member.cleared_at {
-                Some(at) => format!("cleared {}", ago(now, at)),
-                None => format!("{}, active {}", member.grade, age(now, member.raised_at)),
-            };
-            let text = format!("{} on {} ({state})", member.rule, place(member));
-            self.wrapped(6, "    ", &text);
-            for text in [member.summary.clone(), format!("here because {}", member.reason)] {
-                self.wrapped(8, "      ", &text);
-            }
-            for number in &member.evidence {
-                self.wrapped(10, "      · ", &evidence(number));
-            }
-        }
-        self.dropped(incident.members_dropped, "findings");
-    }
-
-    fn timeline(&mut self, incident: &Incident) {
-        self.line("");
-        self.line("  timeline (UTC)");
-        for TimelineEntry { at, kind, actor, text } in &incident.timeline {
-            let by = if actor == "gpuwarden" { "" } else { actor };
-            let by = if by.is_empty() { String::new() } else { format!("{by}: ") };
-            let begun = format!("    {}  {:<12}  ", time_of_day(*at), clean(kind));
-            self.wrapped(28, &begun, &format!("{by}{text}"));
-        }
-        self.dropped(incident.timeline_dropped, "lines");
-    }
-
-    fn dropped(&mut self, count: u64, what: &str) {
-        if count > 0 {
-            self.line(&format!("    and {count} more {what} that did not fit"));
-        }
+fn dropped(page: &mut Page, count: u64, what: &str) {
+    if count > 0 {
+        page.line(&format!("    and {count} more {what} that did not fit"));
     }
 }
 
@@ -188,7 +186,9 @@ mod tests {
         #2  P3  noisy-neighbour   acknowledged   12 min   taken by on-call
 
           resnet50 on node-b is 1.9 times slower than its baseline
-          cause     train-job/worker-0 (pid 8811), ml-team/train-7 (confidence 0.93)
+          cause     node-b train-job/worker-0 (pid 8811), ml-team/train-7 (93 %): explains 2 of 2 members,
+                    began first, blamed for noisy-neighbour
+          also      node-b model resnet50 (61 %): explains 2 of 2 members
           touches   node-b model resnet50 (1 of 2 findings active)
           type      noisy-neighbour: its first finding leads to noisy-neighbour
           severity  P3: part of the replicas is degraded
@@ -201,7 +201,8 @@ mod tests {
               · contrast 1.93 over 64 s (threshold 1.25)
             latency-high on node-b model resnet50 (cleared 2 min ago)
               resnet50 answers in 48 ms on average, usually in 9 ms, and has done so for a minute
-              here because same model on the same node within 30 s (score 0.91 over 0.60)
+              here, 91 % sure, because model resnet50 has noisy-neighbour, which makes latency-high; same
+                GPU
               · latency 48 ms (usually 9 ms)
 
           timeline (UTC)
@@ -211,6 +212,7 @@ mod tests {
             14:03:41  acknowledged  on-call: acknowledged
 
           next      runbook noisy-neighbour (runbooks/noisy-neighbour.md)
+          why       gpuwarden incidents explain 2
         "#);
     }
 
@@ -236,6 +238,70 @@ mod tests {
             14:03:46  resolved      quiet for 15 s
 
           next      nothing to do
+          why       gpuwarden incidents explain 1
+        "#);
+    }
+
+    #[test]
+    fn a_merged_incident_says_where_it_went_on() {
+        insta::assert_snapshot!(page(&sample::merged()), @r#"
+        #4  P3  node-unreachable   goes on as #5   11 min ago
+
+          node-d has not been heard of for 10 s
+          cause     node-d: node-d has not been heard of for 10 s
+          touches   node-d (1 of 1 findings were active and are in #5)
+          type      node-unreachable: its first finding leads to node-unreachable
+          severity  P3: part of the replicas is degraded
+
+          findings
+            node-lost on node-d (degraded, now in #5)
+              node-d has not been heard of for 10 s
+              here because first seen
+
+          timeline (UTC)
+            14:02:16  detected      node-d: not heard of for 10 s
+            14:02:20  merged        goes on as #5: 3 nodes of rack r7 failed together
+
+          next      gpuwarden incidents show 5
+        "#);
+    }
+
+    #[test]
+    fn a_rack_that_fails_is_named_as_the_cause_of_all() {
+        insta::assert_snapshot!(page(&sample::rack()), @r#"
+        #5  P1  node-unreachable   open   12 min
+
+          rack r7: 3 nodes, node-b has not been heard of for 10 s
+          cause     rack r7 (100 %): explains 3 of 3 members
+          also      node-b (51 %): explains 1 of 3 members
+          also      node-c (51 %): explains 1 of 3 members
+          touches   node-b, node-c, node-d (3 of 3 findings active)
+          type      node-unreachable: its first finding leads to node-unreachable
+          severity  P1: no replica of resnet50 serves
+
+          findings
+            node-lost on node-b (degraded, active 12 min)
+              not heard of for 10 s
+              here because first seen
+            node-lost on node-c (degraded, active 12 min)
+              not heard of for 10 s
+              here, 72 % sure, because in rack r7, where node-b failed 4 s before; asks node-b
+            node-lost on node-d (degraded, active 12 min)
+              not heard of for 10 s
+              here because first seen (from #4)
+
+          timeline (UTC)
+            14:02:11  detected      node-b: not heard of for 10 s
+            14:02:11  severity      P3: node-lost: service is degraded
+            14:02:12  related       may belong to #2 (45 %): same model resnet50 on node-b
+            14:02:20  merged        takes in #4: 3 nodes of rack r7 failed together
+            14:02:20  cause         likely cause is now rack r7: 3 nodes failed together
+            14:02:21  severity      P1 (was P3): no replica of resnet50 serves
+            14:02:51  parted        node-e GPU 1 goes to #6: xid 79 explains it; same GPU
+
+          next      runbook node-unreachable (runbooks/node-unreachable.md)
+                    take it: gpuwarden incidents ack 5
+          why       gpuwarden incidents explain 5
         "#);
     }
 

@@ -198,6 +198,14 @@ impl IncidentService for Clerk {
         let incident = self.hear(id, &format!("{by}: resolve {reason} {force}"))?;
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
     }
+
+    async fn explain_event(
+        &self,
+        request: Request<pb::ExplainEventRequest>,
+    ) -> Result<Response<pb::ExplainEventResponse>, Status> {
+        let pb::ExplainEventRequest { node, seq } = request.into_inner();
+        Err(Status::not_found(format!("event {seq} of {node} has not come")))
+    }
 }
 
 #[tonic::async_trait]

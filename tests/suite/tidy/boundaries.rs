@@ -5,7 +5,7 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
@@ -16,6 +16,7 @@ const PURE: [&str; 13] = [
     "aggregator/src/classify*",
     "aggregator/src/incident*",
     "aggregator/src/intake*",
+    "aggregator/src/trace*",
     "aggregator/src/replay/drive*",
     "aggregator/src/escalate*",
     "aggregator/src/review*",

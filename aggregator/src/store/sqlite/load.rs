@@ -28,6 +28,13 @@ const SELECT_BATCHES: &str = "SELECT node, epoch, received_ns, first_observed_ns
     last_observed_ns, payload FROM batch WHERE node = ?1 ORDER BY id LIMIT ?2";
 const SELECT_RECEIVED: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
     last_observed_ns, payload, id FROM batch WHERE id >= ?1 ORDER BY id LIMIT ?2";
+// With `min` in the list the other columns are those of the row that has it.
+const SELECT_REACHING: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
+    last_observed_ns, payload, min(id) FROM batch WHERE node = ?1 AND last_seq >= ?2 \
+    GROUP BY epoch ORDER BY id DESC";
+const SELECT_NODE_MARKS: &str = "SELECT node, epoch, seq FROM mark WHERE node = ?1 ORDER BY seq";
+const SELECT_AROUND: &str = "SELECT payload FROM incident WHERE resolved_ns IS NOT NULL \
+    AND opened_ns <= ?1 AND (resolved_ns >= ?2 OR active > 0) ORDER BY id DESC LIMIT ?3";
 
 pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
@@ -64,6 +71,26 @@ pub(super) fn batches(
 ) -> rusqlite::Result<Vec<Batch>> {
     let params = rusqlite::params![node.as_str(), signed(limit as u64)];
     readable(db, SELECT_BATCHES, params, batch, &mut 0)
+}
+
+pub(super) fn reaching(db: &Connection, node: &NodeId, seq: Seq) -> rusqlite::Result<Vec<Batch>> {
+    let params = rusqlite::params![node.as_str(), signed(seq.0)];
+    readable(db, SELECT_REACHING, params, batch, &mut 0)
+}
+
+pub(super) fn marks(db: &Connection, node: &NodeId) -> rusqlite::Result<Vec<(Epoch, Seq)>> {
+    let marks = readable(db, SELECT_NODE_MARKS, [node.as_str()], mark, &mut 0)?;
+    Ok(marks.into_iter().map(|(_, epoch, seq)| (epoch, seq)).collect())
+}
+
+/// `times` are when the finding began and when it was told, in nanoseconds since 1970.
+pub(super) fn around(
+    db: &Connection,
+    times: (i64, i64),
+    limit: usize,
+) -> rusqlite::Result<Vec<Incident>> {
+    let params = [times.0, times.1, signed(limit as u64)];
+    records(db, SELECT_AROUND, params, decode_incident, &mut 0)
 }
 
 pub(super) fn received(db: &Connection, from: Place, limit: usize) -> rusqlite::Result<Page> {
