@@ -15,7 +15,8 @@ use crate::{CONNECTIONS, Failure};
 pub(super) async fn run(scale: Scale) -> Result<Value, Failure> {
     let fleet = Fleet::new(scale.nodes());
     let folder = tempfile::tempdir()?;
-    let (server, address) = aggregator(folder.path(), "")?;
+    // Connecting takes longer on a busy machine than silence may last.
+    let (server, address) = aggregator(folder.path(), "[nodes]\nlost_after = \"10m\"\n")?;
     let mut sessions = Vec::new();
     let started = server.resident_mib();
     let channels = channels(address, CONNECTIONS).await?;
