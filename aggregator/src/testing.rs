@@ -91,7 +91,7 @@ pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Fin
         grade: Grade::from_str(how).unwrap_or(Grade::Degraded),
         summary: format!("{rule} seen"),
         evidence: ratio.iter().map(|value| Evidence::new("share", *value, Unit::Ratio)).collect(),
-        suspects: option(words, "by=").map(|pid| blame(pid)).into_iter().collect(),
+        suspects: option(words, "by=").map(blame).into_iter().collect(),
         raised_at,
         gpus: option(words, "on=")
             .map(|list| list.split(',').map(gpu).collect())

@@ -41,13 +41,16 @@ pub(crate) struct Told {
     pub(crate) after: Duration,
     pub(crate) phase: Phase,
     pub(crate) trouble: Arc<Trouble>,
+    /// The same for all that is told of one finding, counted from 0.
+    pub(crate) number: usize,
     raised_after: Duration,
 }
 
 impl Told {
     /// A trouble that begins.
     pub(crate) fn raised(after: Duration, trouble: Trouble) -> Self {
-        Self { after, phase: Phase::Raised, trouble: Arc::new(trouble), raised_after: after }
+        let trouble = Arc::new(trouble);
+        Self { after, phase: Phase::Raised, trouble, number: 0, raised_after: after }
     }
 
     /// The same trouble, later.
@@ -68,6 +71,7 @@ impl Told {
 #[derive(Debug)]
 struct Life {
     trouble: Arc<Trouble>,
+    number: usize,
     raised: Duration,
     ends: Duration,
     next: Phase,
@@ -83,7 +87,9 @@ pub(crate) struct Stories<'f> {
     /// Findings to come or going on, by node: one trouble at a time.
     busy: Vec<u32>,
     episodes: u64,
-    number: u64,
+    findings: usize,
+    /// Tells apart what happens at the same time.
+    order: u64,
 }
 
 impl<'f> Stories<'f> {
@@ -91,7 +97,16 @@ impl<'f> Stories<'f> {
     pub(crate) fn new(fleet: &'f Fleet, pace: Pace, seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
         let busy = vec![0; fleet.nodes()];
-        Self { fleet, pace, random, lives: BTreeMap::new(), busy, episodes: 0, number: 0 }
+        Self {
+            fleet,
+            pace,
+            random,
+            lives: BTreeMap::new(),
+            busy,
+            episodes: 0,
+            findings: 0,
+            order: 0,
+        }
     }
 
     /// The ends of all that goes on at that time.
@@ -101,6 +116,7 @@ impl<'f> Stories<'f> {
             after,
             phase: Phase::Cleared,
             trouble: life.trouble,
+            number: life.number,
             raised_after: life.raised,
         };
         begun.map(end).collect()
@@ -119,17 +135,19 @@ impl<'f> Stories<'f> {
             let lasts = self.pace.shortest.mul_f64(1.0 + 3.0 * self.random.f64());
             let life = Life {
                 trouble: Arc::new(trouble),
+                number: self.findings,
                 raised,
                 ends: raised + lasts,
                 next: Phase::Raised,
             };
+            self.findings += 1;
             self.schedule(raised, life);
         }
     }
 
     fn schedule(&mut self, at: Duration, life: Life) {
-        self.number += 1;
-        self.lives.insert((at, self.number), life);
+        self.order += 1;
+        self.lives.insert((at, self.order), life);
     }
 
     fn episode(&mut self, node: usize) -> Vec<(u64, Trouble)> {
@@ -166,6 +184,7 @@ impl<'f> Stories<'f> {
             after: at,
             phase: life.next,
             trouble: Arc::clone(&life.trouble),
+            number: life.number,
             raised_after: life.raised,
         };
         if life.next == Phase::Cleared {

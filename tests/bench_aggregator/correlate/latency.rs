@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gpuwarden_proto::pb;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::Phase;
 use serde_json::{Value, json};
 
@@ -35,12 +36,10 @@ const WANTED_MS: f64 = 50.0;
 /// The words before the number of an event in its summary.
 const MARK: &str = "#";
 
-/// When each marked event was sent and when its incident was shown.
+/// When each finding was raised and when its incident was shown. All events of a finding carry its
+/// number, since newer ones replace what is shown of it.
 #[derive(Debug, Default)]
-struct Marks {
-    sent: Vec<Instant>,
-    shown: Vec<Option<Instant>>,
-}
+struct Marks(Vec<(Instant, Option<Instant>)>);
 
 type Shared = Arc<Mutex<Marks>>;
 
@@ -124,7 +123,7 @@ fn note(marks: &Shared, at: Instant, update: &pb::WatchIncidentsResponse) {
     for member in update.incident.iter().flat_map(|incident| &incident.members) {
         let number = member.summary.strip_prefix(MARK).and_then(|text| text.split(' ').next());
         let number = number.and_then(|text| text.parse::<usize>().ok());
-        if let Some(shown) = number.and_then(|number| marks.shown.get_mut(number)) {
+        if let Some((_, shown)) = number.and_then(|number| marks.0.get_mut(number)) {
             shown.get_or_insert(at);
         }
     }
@@ -143,16 +142,17 @@ async fn play(
     let dropped = watching.dropped();
     let mut stories = Stories::new(live.fleet(), pace, rate.to_bits());
     let (start, began) = (wall(), Instant::now());
-    let (mut events, mut first, mut sender_late) = (0, None, Duration::ZERO);
+    let (mut events, mut numbers, mut sender_late) = (0, Vec::new(), Duration::ZERO);
+    let mut first = None;
     while let Some(told) = stories.next().filter(|told| told.after < lasting) {
         if told.after >= RUN_IN && first.is_none() {
-            first = Some(marks.lock().unwrap_or_else(PoisonError::into_inner).sent.len());
+            first = Some(marks.lock().unwrap_or_else(PoisonError::into_inner).0.len());
             live.take_acks();
         }
         keep_time(began, told.after).await;
         sender_late = sender_late.max(began.elapsed().saturating_sub(told.after));
         events += usize::from(first.is_some());
-        say(live, marks, &told, start);
+        say(live, marks, &mut numbers, &told, start);
     }
     let over = Instant::now();
     let acks = all_acks(live, events).await;
@@ -160,7 +160,7 @@ async fn play(
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (shown, missing) = shown_since(marks, first.unwrap_or_default());
     for told in stories.finish(began.elapsed()) {
-        say(live, marks, &told, start);
+        say(live, marks, &mut numbers, &told, start);
     }
     let (batches, acks) = (acks.len(), acks.iter().map(|acked| acked.took).collect());
     let rate = events as f64 / (lasting - RUN_IN).as_secs_f64();
@@ -172,16 +172,15 @@ async fn play(
     Ok(course)
 }
 
-fn say(live: &Live<'_>, marks: &Shared, told: &Told, start: gpuwarden_proto::time::Timestamp) {
-    if told.phase != Phase::Raised {
-        return live.say(told, start, "");
+/// `numbers` has the mark of each finding of the story that was raised.
+fn say(live: &Live<'_>, marks: &Shared, numbers: &mut Vec<usize>, told: &Told, start: Timestamp) {
+    if told.phase == Phase::Raised {
+        let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.resize(numbers.len().max(told.number + 1), 0);
+        numbers[told.number] = marks.0.len();
+        marks.0.push((Instant::now(), None));
     }
-    let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
-    let mark = format!("{MARK}{}", marks.sent.len());
-    marks.sent.push(Instant::now());
-    marks.shown.push(None);
-    drop(marks);
-    live.say(told, start, &mark);
+    live.say(told, start, &format!("{MARK}{}", numbers[told.number]));
 }
 
 /// Waits until as many events are acknowledged as were sent, or nothing more comes.
@@ -199,10 +198,10 @@ async fn all_acks(live: &Live<'_>, events: usize) -> Vec<crate::live::Acked> {
 
 fn shown_since(marks: &Shared, first: usize) -> (Vec<Duration>, usize) {
     let marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
-    let pairs = marks.sent.iter().zip(&marks.shown).skip(first);
-    let shown: Vec<Duration> =
-        pairs.filter_map(|(sent, at)| Some(at.as_ref()?.duration_since(*sent))).collect();
-    let missing = marks.sent.len() - first - shown.len();
+    let since = marks.0.get(first..).unwrap_or_default();
+    let took = |(sent, at): &(Instant, Option<Instant>)| Some(at.as_ref()?.duration_since(*sent));
+    let shown: Vec<Duration> = since.iter().filter_map(took).collect();
+    let missing = since.len() - shown.len();
     (shown, missing)
 }
 

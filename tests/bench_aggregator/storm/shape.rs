@@ -108,13 +108,13 @@ impl Shape {
         }
     }
 
-    fn from_cause(&self) -> impl Iterator<Item = (&u64, &Seen)> {
+    fn caused(&self) -> impl Iterator<Item = (&u64, &Seen)> {
         self.open.iter().filter(|(_, seen)| seen.caused > 0)
     }
 
     fn form(&self) -> Form {
-        let ids = self.from_cause().map(|(id, _)| *id).collect();
-        let largest = self.from_cause().max_by_key(|(_, seen)| seen.caused);
+        let ids = self.caused().map(|(id, _)| *id).collect();
+        let largest = self.caused().max_by_key(|(_, seen)| seen.caused);
         let named = |(id, seen): (&u64, &Seen)| {
             (*id, seen.kind.clone(), seen.severity.clone(), seen.root.clone())
         };
@@ -123,11 +123,11 @@ impl Shape {
 
     /// What it came to.
     pub(super) fn report(&self, plan: &Plan) -> Value {
-        let from_cause = self.from_cause().count();
+        let from_cause = self.caused().count();
         let noise = self.open.len() - from_cause;
-        let mixed = self.from_cause().filter(|(_, seen)| seen.noise > 0).count();
+        let mixed = self.caused().filter(|(_, seen)| seen.noise > 0).count();
         let time = |after: Option<Duration>| after.map(|after| round(ms(after)));
-        let largest = self.from_cause().max_by_key(|(_, seen)| seen.caused);
+        let largest = self.caused().max_by_key(|(_, seen)| seen.caused);
         eprintln!(
             "  {} incidents open of {} opened: {from_cause} from the rack's cause (wanted 1, {mixed} \
              of them with troubles of others), {noise} of {} other troubles",
