@@ -5,6 +5,7 @@
 //! without a rack shares its rack with nobody.
 
 mod topology;
+mod upstream;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::vocab::{ModelName, NodeId};
 
 pub use topology::{Service, Topology};
+
+use self::upstream::Upstream;
 
 /// Services that are followed upstream; a chain may be a circle by mistake.
 const UPSTREAM_MAX: usize = 64;
@@ -33,6 +36,7 @@ pub struct Graph {
     services: HashMap<ModelName, Vec<Arc<str>>>,
     /// Services that ask each service.
     askers: HashMap<Arc<str>, Vec<Arc<str>>>,
+    upstream: Upstream,
 }
 
 /// Where a node stands.
@@ -50,7 +54,8 @@ impl Graph {
     /// What a file tells, before any node has spoken.
     #[must_use]
     pub fn new(topology: Topology) -> Self {
-        let mut graph = Self { topology, ..Self::default() };
+        let upstream = Upstream::new(&topology);
+        let mut graph = Self { topology, upstream, ..Self::default() };
         for (name, service) in &graph.topology.services {
             for model in &service.models {
                 graph.services.entry(model.clone()).or_default().push(Arc::clone(name));
@@ -171,21 +176,7 @@ impl Graph {
     /// both, 1 when one depends on the other. `None` when it is not upstream.
     #[must_use]
     pub fn hops(&self, cause: &ModelName, effect: &ModelName) -> Option<usize> {
-        let goal = self.services(cause);
-        let mut known: BTreeSet<&Arc<str>> = self.services(effect).iter().collect();
-        let mut level: Vec<&Arc<str>> = known.iter().copied().collect();
-        for hops in 0.. {
-            if level.is_empty() || known.len() > UPSTREAM_MAX {
-                return None;
-            }
-            if level.iter().any(|service| goal.contains(service)) {
-                return Some(hops);
-            }
-            let next = level.iter().filter_map(|name| self.topology.services.get(*name));
-            let next: Vec<&Arc<str>> = next.flat_map(|service| &service.depends_on).collect();
-            level = next.into_iter().filter(|service| known.insert(service)).collect();
-        }
-        None
+        self.upstream.hops(cause, effect)
     }
 
     /// The services of a model and all that they ask, over any number of steps.

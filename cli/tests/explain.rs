@@ -112,7 +112,8 @@ fn bert() -> Subject {
 fn night() -> Vec<(u64, Event)> {
     let at = Clock::System.now();
     let (kind, summary) = (ChangeKind::DriverChanged, "driver 570".to_owned());
-    let change = Body::Change(Change { subject: Subject::Node, kind, summary });
+    let change =
+        Body::Change(Change { subject: Subject::Node, kind, summary, version: String::new() });
     let reason = "the outbox was full".to_owned();
     let gap = Body::Gap(Gap { count: 3, first_seq: 5, last_seq: 7, reason });
     vec![

@@ -314,7 +314,6 @@ mod tests {
 
     fn finding(subject: Subject) -> Finding {
         Finding {
-            gpus: Vec::new(),
             rule: RuleId::NoisyNeighbour,
             suspects: vec![Suspect {
                 subject: subject.clone(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::uplink_service_server::{UplinkService, UplinkServiceServer};
-use gpuwarden_proto::uplink::ToNode;
+use gpuwarden_proto::uplink::{Entry, ToNode};
 use gpuwarden_proto::vocab::Seq;
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -64,7 +64,9 @@ pub(crate) fn store(folder: &Path, shape: Shape, lasting: Duration) -> Result<Co
     file.pragma_update(None, "journal_mode", "WAL")?;
     file.pragma_update(None, "synchronous", "FULL")?;
     file.execute_batch("CREATE TABLE batch (node TEXT, first_seq INTEGER, payload BLOB)")?;
-    let entries = batch(1, shape.batch_events, true).into_iter().map(Into::into).collect();
+    let entry = |(nth, event)| Entry { seq: Seq(1 + nth as u64), event }.into();
+    let events = batch(shape.batch_events, true);
+    let entries = events.into_iter().enumerate().map(entry).collect();
     let payload = pb::EventBatch { entries }.encode_to_vec();
     let (began, mut batches) = (Instant::now(), 0);
     while began.elapsed() < lasting {
