@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn each_outbox_that_gave_the_number_is_told_apart() {
         let (kind, summary) = (ChangeKind::DriverChanged, "driver 570".to_owned());
-        let change = Body::Change(Change { subject: Subject::Node, kind, summary });
+        let change =
+            Body::Change(Change { subject: Subject::Node, kind, summary, version: String::new() });
         let gap = Gap { count: 3, first_seq: 40, last_seq: 42, reason: "full".to_owned() };
         let lost = Trace { event: None, ..trace(Fate::Lost, Body::Gap(gap), "It never came.") };
         let traces = [trace(Fate::Change, change, "It is recorded among the changes."), lost];

@@ -13,6 +13,7 @@ use super::cause::{Clue, fade};
 use super::change::Recent;
 use super::evidence::Kind;
 use crate::classify::type_of;
+use crate::incident::Case;
 
 /// So long after a change its effects may begin.
 const CHANGE: Duration = Duration::from_secs(45 * 60);
@@ -27,7 +28,7 @@ impl State {
             let entity = Entity::fleet(EntityKind::Model, model.as_str());
             for id in self.index.of(&entity) {
                 // What one node has for a reason of its own says nothing about others.
-                let rooted = self.cases.get(&id).map(|case| case.incident());
+                let rooted = self.cases.get(&id).map(Case::incident);
                 let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
                 for anchor in incident.members.iter().take(ANCHORS) {
                     let clue = Clue::from(anchor);

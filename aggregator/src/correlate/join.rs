@@ -306,10 +306,8 @@ impl State {
         };
         let member = &case.incident().members[slot];
         if matches!(member.rule, RuleId::NodeLost | RuleId::ServerUnavailable) {
-            let under: BTreeSet<&str> = self
-                .models_under(&member.node, &member.subject)
-                .map(|model| model.as_str())
-                .collect();
+            let under: BTreeSet<&str> =
+                self.models_under(&member.node, &member.subject).map(ModelName::as_str).collect();
             let entities: Vec<Entity> =
                 under.into_iter().map(|model| Entity::fleet(EntityKind::Model, model)).collect();
             entities.into_iter().for_each(|entity| self.index.note(id, entity));

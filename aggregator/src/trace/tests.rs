@@ -157,7 +157,8 @@ fn what_no_incident_holds_says_what_may_be_the_cause() {
 #[test]
 fn a_change_a_gap_and_what_is_lost_in_it_speak_for_themselves() {
     let (kind, summary) = (ChangeKind::DriverChanged, "driver 570".to_owned());
-    let body = Body::Change(Change { subject: Subject::Node, kind, summary });
+    let body =
+        Body::Change(Change { subject: Subject::Node, kind, summary, version: String::new() });
     let change = Entry { seq: Seq(1), event: encode_event(&Event { observed_at: at(1), body }) };
     let broken = Entry { seq: Seq(5), event: vec![0xff].into() };
     let batch = batch(9, vec![change, gap(2, 4), broken]);
