@@ -274,6 +274,7 @@ impl Core {
             Commit::Running(_) | Commit::Pruning => return,
             Commit::Held(held) => {
                 // Nothing reaches the disk, and people must see it all the same.
+                self.state.rank_all();
                 self.board.publish(&self.pending.unseen(&self.state));
                 return self.pending.excuse(&held.error);
             }
@@ -287,6 +288,7 @@ impl Core {
         if self.pending.is_empty() {
             return;
         }
+        self.state.rank_all();
         let (transaction, debts) = self.pending.take(&self.state);
         if transaction.is_empty() {
             self.settle(debts);

@@ -19,6 +19,7 @@ mod group;
 mod index;
 mod join;
 mod known;
+mod merged;
 mod overload;
 mod relation;
 mod root;
@@ -44,6 +45,7 @@ use crate::replica::Replicas;
 
 use self::change::Changes;
 use self::index::Index;
+use self::merged::Merged;
 
 /// What correlation goes by.
 #[derive(Debug, Clone)]
@@ -92,7 +94,9 @@ pub struct State {
     changes: Changes,
     index: Index,
     /// Where incidents went that another has taken in.
-    merged: HashMap<IncidentId, IncidentId>,
+    merged: Merged,
+    /// Incidents whose likely causes are to be ranked anew.
+    unranked: BTreeSet<IncidentId>,
     quiet: BTreeSet<IncidentId>,
     next_id: u64,
     /// Findings that were given up because a limit was reached.
@@ -135,8 +139,6 @@ pub struct Touched {
     pub refreshed: HashSet<IncidentId>,
     /// Those that are over, in their last form; they are no longer in the state.
     pub over: Vec<Incident>,
-    /// Their members changed, so that their likely causes may be others.
-    reranked: BTreeSet<IncidentId>,
 }
 
 impl Touched {
@@ -146,10 +148,6 @@ impl Touched {
 
     fn change(&mut self, id: IncidentId) {
         self.changed.entry(id).or_insert(WatchChange::Changed);
-    }
-
-    fn rerank(&mut self, id: IncidentId) {
-        self.reranked.insert(id);
     }
 }
 
@@ -177,9 +175,6 @@ pub fn apply(
             state.clear(now, node, &key, now, "the node is heard of again", touched);
         }
     }
-    for id in std::mem::take(&mut touched.reranked) {
-        state.rank(id);
-    }
 }
 
 impl State {
@@ -201,7 +196,8 @@ impl State {
             graph: Graph::new(policy_topology),
             changes: Changes::default(),
             index: Index::default(),
-            merged: HashMap::new(),
+            merged: Merged::default(),
+            unranked: BTreeSet::new(),
             quiet: BTreeSet::new(),
             next_id: next_id.max(1),
             dropped: 0,
@@ -283,6 +279,14 @@ impl State {
         let services = self.graph.services(model).iter();
         self.policy.critical.contains(model)
             || services.filter_map(|name| self.graph.service(name)).any(|service| service.critical)
+    }
+
+    /// Ranks the likely causes of all incidents whose members changed; to be called before they are
+    /// shown. In a storm that is once for many events.
+    pub fn rank_all(&mut self) {
+        for id in std::mem::take(&mut self.unranked) {
+            self.rank(id);
+        }
     }
 
     /// An incident that is not over.
@@ -409,9 +413,12 @@ impl State {
     /// Takes an incident that is over out of the state.
     fn retire(&mut self, id: IncidentId, touched: &mut Touched) {
         self.quiet.remove(&id);
+        if self.unranked.remove(&id) {
+            self.rank(id);
+        }
         let Some(case) = self.cases.remove(&id) else { return };
         self.index.drop(id);
-        self.merged.retain(|_, into| *into != id);
+        self.merged.drop(id);
         for member in &case.incident().members {
             let key = (member.rule, member.subject.identity());
             let Some(known) = self.nodes.get_mut(&member.node) else { continue };

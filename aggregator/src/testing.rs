@@ -182,6 +182,7 @@ impl Stage {
 
     pub(crate) fn play(&mut self, script: &str) -> &mut Self {
         script.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|l| self.line(l));
+        self.state.rank_all();
         self
     }
 

@@ -11,7 +11,7 @@ use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId};
 
 use super::State;
 use super::cause::{Clue, Nearness, explains, fade, share_gpu};
-use super::evidence::{Evidence, Kind, Reasons};
+use super::evidence::{Kind, Reasons};
 use crate::classify::type_of;
 
 /// Members of an incident that a new finding is held against, beginning with the likely cause. Those
@@ -47,8 +47,14 @@ impl Candidate {
         (score, Reverse(self.apart), Reverse(self.incident))
     }
 
-    pub(super) fn add(&mut self, kind: Kind, weight: f64, apart: Duration, text: String) {
-        self.reasons.add(Evidence { kind, weight, text });
+    pub(super) fn add(
+        &mut self,
+        kind: Kind,
+        weight: f64,
+        apart: Duration,
+        text: impl FnOnce() -> String,
+    ) {
+        self.reasons.add(kind, weight, text);
         self.apart = self.apart.min(apart);
     }
 }
@@ -106,23 +112,24 @@ impl State {
         let apart = new.raised_at.since(old.raised_at).max(old.raised_at.since(new.raised_at));
         let same_type = type_of(anchor.rule) == type_of(new.rule);
         if same_type && anchor.subject.identity() == new.subject.identity() {
-            let text = format!("same subject and type as {}", anchor.rule);
+            let text = || format!("same subject and type as {}", anchor.rule);
             candidate.add(Kind::SameSubject, 0.99, Duration::ZERO, text);
         } else if let Some(link) = explains(old, new, self.policy.windows) {
-            candidate.add(Kind::Effect, link.weight, link.apart, link.as_effect_of(anchor.rule));
+            candidate.add(Kind::Effect, link.weight, link.apart, || link.as_effect_of(anchor.rule));
         } else if let Some(link) = explains(new, old, self.policy.windows) {
-            candidate.add(Kind::Cause, link.weight, link.apart, link.as_cause_of(anchor.rule));
+            candidate.add(Kind::Cause, link.weight, link.apart, || link.as_cause_of(anchor.rule));
             if first {
                 candidate.upstream = candidate.upstream.max(Some(link.nearness));
             }
         } else if let Some(weight) = sibling(new, old, same_type, apart) {
-            let text = format!("{} has {} at the same time, same GPU", anchor.subject, anchor.rule);
+            let text =
+                || format!("{} has {} at the same time, same GPU", anchor.subject, anchor.rule);
             candidate.add(Kind::Sibling, weight, apart, text);
         }
         if let Some(process) = same_suspect(new, old)
             && let Some(weight) = fade(0.9, apart, ANTAGONIST)
         {
-            let text = format!("{} is blamed for {} too", process, anchor.rule);
+            let text = || format!("{} is blamed for {} too", process, anchor.rule);
             candidate.add(Kind::Antagonist, weight, apart, text);
         }
     }

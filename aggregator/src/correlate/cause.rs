@@ -232,7 +232,8 @@ pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<L
         after(cause, effect, nearness, windows)
     } else {
         // What is over before its cause is seen had another, unless the proof takes its time.
-        let may_be_over = effect.cleared_at.is_none() || edge.windows.is_some();
+        let lasted = effect.cleared_at.is_none_or(|over_at| over_at >= cause.raised_at);
+        let may_be_over = lasted || edge.windows.is_some();
         let window = if may_be_over { windows.before } else { Duration::ZERO };
         (cause.raised_at.since(effect.raised_at), window)
     };
@@ -253,7 +254,7 @@ fn after(
         let stray = cause.grade == Grade::Warning;
         return (apart, if stray { windows.after.min(STRAY) } else { windows.after });
     }
-    match cause.cleared_at {
+    match cause.cleared_at.filter(|over_at| *over_at < effect.raised_at) {
         // What was down comes back bit by bit.
         Some(over_at) if nearness >= Nearness::Server => {
             (effect.raised_at.since(over_at), windows.after)

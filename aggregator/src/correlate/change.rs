@@ -11,6 +11,8 @@ use gpuwarden_proto::vocab::{ChangeKind, ModelName, ModelVersion, NodeId};
 const KEPT: Duration = Duration::from_secs(6 * 3600);
 /// Changes that are remembered; the oldest go first.
 const CHANGES_MAX: usize = 200_000;
+/// Changes of one thing that are remembered.
+const OF_ONE_MAX: usize = 4;
 /// A change and its effect are told by different clocks and sources: so much earlier than the change
 /// an effect may seem to begin.
 const SLACK: Duration = Duration::from_secs(5);
@@ -25,7 +27,8 @@ enum Changed {
 /// The changes of late.
 #[derive(Debug, Default)]
 pub struct Changes {
-    last: HashMap<Changed, Recent>,
+    /// The newest of each thing, the oldest first: a roll-back must not hide what was rolled back.
+    last: HashMap<Changed, Vec<Recent>>,
     order: VecDeque<(Timestamp, Changed)>,
 }
 
@@ -51,10 +54,12 @@ impl Changes {
             (_, ChangeKind::DriverChanged) => (Changed::Driver(node.clone()), None),
             _ => return,
         };
-        if self.last.get(&changed).is_some_and(|known| known.at > at) {
-            return;
+        let known = self.last.entry(changed.clone()).or_default();
+        let place = known.partition_point(|recent| recent.at <= at);
+        known.insert(place, Recent { at, kind: change.kind, version });
+        if known.len() > OF_ONE_MAX {
+            known.remove(0);
         }
-        self.last.insert(changed.clone(), Recent { at, kind: change.kind, version });
         self.order.push_back((at, changed));
         self.forget(at);
     }
@@ -65,8 +70,11 @@ impl Changes {
             if young && self.order.len() <= CHANGES_MAX {
                 break;
             }
-            if self.last.get(changed).is_some_and(|known| known.at == *at) {
-                self.last.remove(changed);
+            if let Some(known) = self.last.get_mut(changed) {
+                known.retain(|recent| recent.at > *at);
+                if known.is_empty() {
+                    self.last.remove(changed);
+                }
             }
             self.order.pop_front();
         }
@@ -75,15 +83,17 @@ impl Changes {
     /// The newest change of a model on a node before `at`.
     #[must_use]
     pub fn of_model(&self, node: &NodeId, model: &ModelName, at: Timestamp) -> Option<&Recent> {
-        let recent = self.last.get(&Changed::Model(node.clone(), model.clone()))?;
-        (recent.at <= at.after(SLACK)).then_some(recent)
+        self.before(&Changed::Model(node.clone(), model.clone()), at)
     }
 
     /// The newest change of a node's driver before `at`.
     #[must_use]
     pub fn of_driver(&self, node: &NodeId, at: Timestamp) -> Option<&Recent> {
-        let recent = self.last.get(&Changed::Driver(node.clone()))?;
-        (recent.at <= at.after(SLACK)).then_some(recent)
+        self.before(&Changed::Driver(node.clone()), at)
+    }
+
+    fn before(&self, changed: &Changed, at: Timestamp) -> Option<&Recent> {
+        self.last.get(changed)?.iter().rev().find(|recent| recent.at <= at.after(SLACK))
     }
 }
 
@@ -110,6 +120,15 @@ mod tests {
         assert!(changes.of_model(&node("a"), &bert(), at(98)).is_some(), "clocks differ");
         assert!(changes.of_model(&node("a"), &bert(), at(500)).is_some());
         assert_eq!(changes.of_model(&node("b"), &bert(), at(500)), None);
+    }
+
+    #[test]
+    fn a_roll_back_does_not_hide_what_was_rolled_back() {
+        let mut changes = Changes::default();
+        (1..=6).for_each(|nth| changes.note(&node("a"), at(100 * nth), &deploy("bert")));
+        let found = changes.of_model(&node("a"), &bert(), at(450)).unwrap();
+        assert_eq!(found.at, at(400));
+        assert_eq!(changes.last.values().map(Vec::len).collect::<Vec<_>>(), [OF_ONE_MAX]);
     }
 
     #[test]

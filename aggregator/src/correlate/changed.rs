@@ -44,12 +44,14 @@ impl State {
                     let age = since.max(anchor.raised_at.since(theirs.at));
                     let Some(weight) = fade(0.9, age, CHANGE) else { continue };
                     let apart = finding.raised_at.since(anchor.raised_at);
-                    let text = format!(
-                        "{model} was changed here {} before, as on {}, which has {}",
-                        spoken(since),
-                        anchor.node,
-                        anchor.rule
-                    );
+                    let text = || {
+                        format!(
+                            "{model} was changed here {} before, as on {}, which has {}",
+                            spoken(since),
+                            anchor.node,
+                            anchor.rule
+                        )
+                    };
                     let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
                     candidate.add(Kind::Change, weight, apart, text);
                 }

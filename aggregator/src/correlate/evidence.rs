@@ -50,17 +50,18 @@ pub struct Evidence {
 pub struct Reasons(Vec<Evidence>);
 
 impl Reasons {
-    /// Adds a piece; of its kind the strongest stays. In which order they come does not matter.
-    pub fn add(&mut self, piece: Evidence) {
-        match self.0.binary_search_by_key(&piece.kind, |known| known.kind) {
+    /// Adds a piece; of its kind the strongest stays. In which order they come does not matter. The
+    /// words are made only for what may stay.
+    pub fn add(&mut self, kind: Kind, weight: f64, text: impl FnOnce() -> String) {
+        match self.0.binary_search_by_key(&kind, |known| known.kind) {
+            Ok(at) if weight < self.0[at].weight => {}
             Ok(at) => {
-                let known = &mut self.0[at];
-                let order = piece.weight.total_cmp(&known.weight);
-                if order.then_with(|| known.text.cmp(&piece.text)).is_gt() {
+                let (known, piece) = (&mut self.0[at], Evidence { kind, weight, text: text() });
+                if weight > known.weight || piece.text < known.text {
                     *known = piece;
                 }
             }
-            Err(at) => self.0.insert(at, piece),
+            Err(at) => self.0.insert(at, Evidence { kind, weight, text: text() }),
         }
     }
 
@@ -98,17 +99,17 @@ impl fmt::Display for Reasons {
 mod tests {
     use super::*;
 
-    fn piece(kind: Kind, weight: f64) -> Evidence {
-        Evidence { kind, weight, text: format!("{kind:?}") }
+    fn add(reasons: &mut Reasons, kind: Kind, weight: f64) {
+        reasons.add(kind, weight, || format!("{kind:?}"));
     }
 
     #[test]
     fn evidence_of_different_kinds_adds_up_and_of_one_kind_does_not() {
         let mut case = Reasons::default();
-        case.add(piece(Kind::Kin, 0.5));
-        case.add(piece(Kind::Kin, 0.4));
+        add(&mut case, Kind::Kin, 0.5);
+        add(&mut case, Kind::Kin, 0.4);
         assert!((case.score() - 0.5).abs() < 1e-9);
-        case.add(piece(Kind::Change, 0.6));
+        add(&mut case, Kind::Change, 0.6);
         assert!((case.score() - 0.8).abs() < 1e-9);
         assert_eq!(case.to_string(), "Change; Kin");
     }

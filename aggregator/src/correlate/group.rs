@@ -42,7 +42,7 @@ impl State {
                 let apart =
                     finding.raised_at.since(scope.at).max(scope.at.since(finding.raised_at));
                 if let Some(weight) = fade(0.95, apart, GROWTH) {
-                    let text = format!("{node} is part of {group}, which has failed as a whole");
+                    let text = || format!("{node} is part of {group}, which has failed as a whole");
                     let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
                     candidate.add(Kind::Group, weight, apart, text);
                 }
@@ -203,7 +203,7 @@ impl State {
             self.gather(now, into, rule, vec![larger], touched);
         }
         touched.change(into);
-        touched.rerank(into);
+        self.unranked.insert(into);
     }
 
     /// The zone of a rack.

@@ -59,7 +59,7 @@ impl State {
         self.absorb(now, node, id, &candidates, touched);
         let id = self.unite(now, id, model.as_ref(), &candidates, touched);
         self.gather(now, id, rule, groups, touched);
-        touched.rerank(id);
+        self.unranked.insert(id);
     }
 
     /// Whether the finding explains what its own node has of an incident that other nodes are part
@@ -102,7 +102,7 @@ impl State {
         }
         self.replace(beside.incident);
         touched.change(beside.incident);
-        touched.rerank(beside.incident);
+        self.unranked.insert(beside.incident);
         self.hand_over(now, beside.incident, id, members, &reason, touched);
         Some(id)
     }
@@ -210,13 +210,13 @@ impl State {
         let Some(case) = self.cases.get_mut(&from) else { return };
         let overflow = case.overflow();
         let members = case.merge_into(into, reason, now);
-        self.merged.insert(from, into);
+        self.merged.note(from, into);
         if let Some(case) = self.cases.get_mut(&into) {
             case.take_overflow(overflow);
         }
         self.hand_over(now, from, into, members, reason, touched);
         self.retire(from, touched);
-        touched.rerank(into);
+        self.unranked.insert(into);
     }
 
     fn hand_over(

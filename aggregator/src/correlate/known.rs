@@ -49,9 +49,7 @@ impl State {
 
     /// The same place, where its incident went on as another.
     pub(super) fn at_home(&self, mut place: Place) -> Place {
-        while let Some(into) = self.merged.get(&place.incident) {
-            place.incident = *into;
-        }
+        place.incident = self.merged.home(place.incident);
         place
     }
 

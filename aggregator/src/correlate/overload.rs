@@ -40,7 +40,7 @@ impl State {
                 }
                 let (apart, window) = spread(place.raised_at, finding.raised_at);
                 let Some(weight) = fade(weight, apart, window) else { continue };
-                let text = format!("other replicas of {model} are lost, such as on {lost}");
+                let text = || format!("other replicas of {model} are lost, such as on {lost}");
                 let candidate =
                     found.entry(place.incident).or_insert_with(|| Candidate::new(place.incident));
                 candidate.add(Kind::Overload, weight, apart, text);
@@ -69,7 +69,7 @@ impl State {
                 }
                 let (apart, window) = spread(finding.raised_at, first.raised_at);
                 let Some(weight) = fade(weight, apart, window) else { continue };
-                let text = format!("{model} on {} has to do more", first.node);
+                let text = || format!("{model} on {} has to do more", first.node);
                 let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
                 candidate.add(Kind::Overload, weight, apart, text);
                 candidate.upstream = candidate.upstream.max(Some(Nearness::Node));

@@ -39,11 +39,14 @@ impl State {
             let Some(case) = self.cases.get(&id) else { continue };
             let incident = case.incident();
             let mut candidate = found.remove(&id).unwrap_or_else(|| Candidate::new(id));
+            // Of each model the first member speaks for all: trouble is dated by its beginning.
+            let mut seen: Vec<&ModelName> = Vec::new();
             for (slot, anchor) in incident.members.iter().take(ANCHORS).enumerate() {
                 let Some(theirs) = model_of(&anchor.subject) else { continue };
                 if theirs == model && anchor.node != *node {
                     kin(finding, model, anchor, incident, &mut candidate);
-                } else if theirs != model {
+                } else if theirs != model && !seen.contains(&theirs) {
+                    seen.push(theirs);
                     self.dependency(finding, model, anchor, theirs, slot == 0, &mut candidate);
                     if fleet_wide(incident.kind) {
                         self.service(finding, model, anchor, theirs, &mut candidate);
@@ -80,7 +83,7 @@ impl State {
                 if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
             if let Some(weight) = fade(self.carries(theirs, hops, 0), apart, window) {
                 let text =
-                    format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.node);
+                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.node);
                 candidate.add(Kind::Dependency, weight, apart, text);
                 return;
             }
@@ -89,7 +92,8 @@ impl State {
             let (apart, window) =
                 if after.is_zero() { (before, DOWNSTREAM) } else { (after, DOWNSTREAM_BEFORE) };
             if let Some(weight) = fade(self.carries(model, hops, 1), apart, window) {
-                let text = format!("{theirs} on {} asks it, and has {}", anchor.node, anchor.rule);
+                let text =
+                    || format!("{theirs} on {} asks it, and has {}", anchor.node, anchor.rule);
                 candidate.add(Kind::Dependency, weight, apart, text);
                 if first {
                     candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
@@ -121,7 +125,7 @@ impl State {
         let apart = ours.since(since).max(since.since(ours));
         let share = |model, more| (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0);
         if let Some(weight) = fade(0.85 * share(model, 1) * share(theirs, 0), apart, SERVICE) {
-            let text = format!("{theirs} of the same service {service} has {}", anchor.rule);
+            let text = || format!("{theirs} of the same service {service} has {}", anchor.rule);
             candidate.add(Kind::Service, weight, apart, text);
         }
     }
@@ -176,7 +180,7 @@ fn kin(
     let (after, before) =
         (finding.raised_at.since(anchor.raised_at), anchor.raised_at.since(finding.raised_at));
     if let Some(weight) = fade(0.85, after.max(before), KIN) {
-        let text = format!("{model} has the same trouble on {}", anchor.node);
+        let text = || format!("{model} has the same trouble on {}", anchor.node);
         candidate.add(Kind::Kin, weight, after.max(before), text);
     }
 }

@@ -17,8 +17,6 @@ use crate::classify::type_of;
 
 /// Members that are looked at, the likely cause first.
 const LOOKED_AT_MAX: usize = 24;
-/// From so many members on, likely causes are ranked anew with every so many more only.
-const OFTEN_MAX: usize = 32;
 /// The half-life of the suspicion against a change, in seconds.
 const CHANGE_FADES_S: f64 = 45.0 * 60.0;
 /// What each of the three measures counts.
@@ -46,10 +44,6 @@ impl State {
     /// Ranks the likely causes of an incident anew.
     pub(super) fn rank(&mut self, id: IncidentId) {
         let Some(case) = self.cases.get(&id) else { return };
-        let known = case.incident().members.len();
-        if known > OFTEN_MAX && !known.is_multiple_of(OFTEN_MAX) && case.scope().is_none() {
-            return;
-        }
         let roots = self.roots(case);
         if let Some(case) = self.cases.get_mut(&id) {
             case.rank(roots);

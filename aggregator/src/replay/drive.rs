@@ -80,7 +80,8 @@ impl Drive {
 
     /// The incidents by number: those that are over and those that are not.
     #[must_use]
-    pub fn finish(self) -> Vec<Incident> {
+    pub fn finish(mut self) -> Vec<Incident> {
+        self.state.rank_all();
         let mut all = self.over;
         all.extend(self.state.incidents().map(|incident| (incident.id, incident.clone())));
         all.into_values().collect()

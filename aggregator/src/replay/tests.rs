@@ -236,6 +236,7 @@ fn a_store_becomes_a_log_and_its_replay_says_what_the_events_said() {
             apply(&mut stage.state, now, &batch.node, signal, &mut Touched::default());
         }
     }
+    stage.state.rank_all();
     let expected: Vec<Incident> = stage.state.incidents().cloned().collect();
     assert_eq!(played(replay(&log)).incidents, expected);
 }

@@ -75,17 +75,18 @@ fn what_went_on_as_another_incident_is_followed() {
     stage.play("10 node-a raise queue-backup bert\n11 node-a raise telemetry-blind nvml");
     stage.play("12 node-a raise queue-backup resnet\n13 node-a raise xid gpu0");
     let told = said(&stage, 10, 10, "raise queue-backup bert");
-    insta::assert_snapshot!(format!("{}\n{told}", stage.shown()), @r#"
+    insta::assert_snapshot!(format!("{}\n{told}", stage.shown()), @r"
+    #2 P4 telemetry-blind resolved: what cannot be seen is not known to be in trouble
+      node-a source nvml telemetry-blind: first seen
     #1 P3 high-latency resolved: queue-backup: service is degraded
       node-a model bert queue-backup: first seen
-    #2 P4 telemetry-blind open: what cannot be seen is not known to be in trouble
-      node-a source nvml telemetry-blind: first seen
     #3 P3 gpu-hardware open: queue-backup: service is degraded
       node-a GPU 0 xid: explains queue-backup, same node: a GPU of the node is sick
       node-a model resnet queue-backup: first seen
+      node-a source nvml telemetry-blind: first seen (from #2)
       node-a model bert queue-backup: first seen (from #1)
     opened #1 #3: #1 was opened for it. #1 goes on as #3, which holds it since.
-    "#);
+    ");
 }
 
 #[test]
