@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Change, Finding, Subject};
+use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
@@ -245,6 +246,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Takes up a change again that was seen before a restart.
+    pub fn recall(&mut self, observed: &ObservedChange) {
+        self.change(&observed.node, observed.observed_at, &observed.change);
     }
 
     fn change(&mut self, node: &NodeId, at: Timestamp, change: &Change) {

@@ -306,6 +306,8 @@ fn restored(
         node.taken.advance(epoch, seq);
         node.stored.advance(epoch, seq);
     }
-    let state = State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
+    let mut state =
+        State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
+    loaded.changes.iter().for_each(|change| state.recall(change));
     (state, loaded.changes)
 }

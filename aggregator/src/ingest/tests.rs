@@ -24,7 +24,7 @@ use crate::Aggregator;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{MemoryStore, SqliteStore, Store, StoreFault};
-use crate::testing::{Speaker, entry, snapshot};
+use crate::testing::{Speaker, entry, snapshot, subject};
 
 struct Running {
     addr: SocketAddr,
@@ -91,6 +91,30 @@ async fn an_acknowledged_event_is_on_disk_and_survives_a_restart() {
     assert_eq!(second.incidents().await, before);
     let node = Speaker::connect(second.addr, "node-a", 2).await;
     assert_eq!(node.welcome.acked_seq, Seq(1));
+    second.end().await;
+}
+
+fn change(seq: u64, kind: ChangeKind, subject: Subject) -> Entry {
+    let change = Change { subject, kind, summary: String::new(), version: String::new() };
+    let event = encode_event(&Event { observed_at: now(), body: Body::Change(change) });
+    Entry { seq: Seq(seq), event }
+}
+
+#[tokio::test]
+async fn a_deploy_before_a_restart_is_the_likely_cause_of_what_fails_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path()).await;
+    let mut node = Speaker::connect(first.addr, "node-a", 1).await;
+    node.send(vec![change(1, ChangeKind::ModelDeployed, subject("bert"))]).await;
+    node.acked().await;
+    first.end().await;
+
+    let second = start(folder.path()).await;
+    let mut node = Speaker::connect(second.addr, "node-a", 2).await;
+    node.send(vec![entry(2, now(), "raise error-rate-high bert 0.5")]).await;
+    node.acked().await;
+    let roots = second.incidents().await[0].roots.clone();
+    assert_eq!(roots[0].entity.to_string(), "version bert:1", "{roots:?}");
     second.end().await;
 }
 
@@ -252,10 +276,7 @@ async fn a_silent_node_is_lost_and_one_that_said_goodbye_is_not() {
     let running = start_with(config, Box::new(MemoryStore::default())).await;
     let silent = Speaker::connect(running.addr, "node-a", 1).await;
     let mut leaving = Speaker::connect(running.addr, "node-b", 1).await;
-    let (subject, kind) = (Subject::Node, ChangeKind::AgentStopped);
-    let change = Change { subject, kind, summary: "stopped".to_owned(), version: String::new() };
-    let event = encode_event(&Event { observed_at: now(), body: Body::Change(change) });
-    leaving.send(vec![Entry { seq: Seq(1), event }]).await;
+    leaving.send(vec![change(1, ChangeKind::AgentStopped, Subject::Node)]).await;
     leaving.acked().await;
     drop((silent, leaving));
     tokio::time::sleep(Duration::from_millis(1500)).await;
