@@ -188,10 +188,10 @@ impl Engine {
             Verdict::Missing => (Sight::Missing, None),
         };
         let key = (rule.id, subject.identity());
-        let gpus = self.window.gpus_of(&subject);
         let stand = self.stands.entry(key.clone()).or_default();
         let finding = match stand.hold.step(now.moment, sight, rule.enter, rule.leave) {
             Step::Raise { since } => {
+                let gpus = self.window.gpus_of(&subject);
                 let finding = stand.raise(now, rule.id, subject, seen?, since);
                 finding.gpus = gpus;
                 finding.clone()

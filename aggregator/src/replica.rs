@@ -1,7 +1,8 @@
 //! Replicas of models over the fleet: how many there are and how many are down. Pure.
 //!
 //! A replica is a model and version on one server of one node, as the node's snapshot lists it. What
-//! somebody unloaded is no replica, unless it is missed. One is down while its own node says so, or does not answer.
+//! somebody unloaded is no replica, unless it is missed. One is down while its own node says so, or
+//! does not answer.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -150,10 +151,11 @@ impl Replicas {
     /// A version that was not listed yet runs, or should: it takes the place of the one that was.
     pub fn adopt(&mut self, node: &NodeId, subject: &Subject) {
         let Subject::Model { server, model, version } = subject else { return };
-        let replicas = self.nodes.entry(node.clone()).or_default();
-        let same = |replica: &&mut Replica| replica.server == *server && replica.model == *model;
-        let mut known: Vec<&mut Replica> = replicas.iter_mut().filter(same).collect();
-        if let [replica] = known.as_mut_slice() {
+        let Some(replicas) = self.nodes.get_mut(node) else { return };
+        let mut same = replicas
+            .iter_mut()
+            .filter(|replica| replica.server == *server && replica.model == *model);
+        if let (Some(replica), None) = (same.next(), same.next()) {
             replica.version = version.clone();
         }
     }

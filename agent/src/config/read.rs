@@ -48,15 +48,16 @@ fn read(root: &mut Section<'_>, hostname: &NodeId) -> Config {
     config.outbox = outbox(&mut root.section("outbox"), &config.outbox);
     config.thresholds = thresholds(&mut root.section("rules"), profile);
     config.triton = servers(root, profile);
-    config.labels = labels(&mut root.section("labels"));
+    config.labels = labels(root);
     config
 }
 
 /// Labels have keys of the reader's own choice.
-fn labels(section: &mut Section<'_>) -> BTreeMap<String, String> {
+fn labels(root: &mut Section<'_>) -> BTreeMap<String, String> {
+    let mut section = root.section("labels");
     let keys = section.keys();
     if keys.len() > LABELS_MAX {
-        section.problem("", &format!("at most {LABELS_MAX} labels can be given"));
+        root.problem("labels", &format!("at most {LABELS_MAX} labels can be given"));
     }
     let value = |text: &str| match text.len() {
         1..=LABEL_MAX_BYTES => Ok(text.to_owned()),
@@ -220,6 +221,19 @@ mod tests {
         let config = parse("profile = \"fast\"").unwrap();
         assert_eq!(config.triton[0].interval, Duration::from_millis(100));
         assert_eq!(config.nvml.interval, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn labels_have_any_key_and_are_bounded() {
+        let config = parse("[labels]\nrack = \"r7\"\n\"team.owner\" = \"search\"").unwrap();
+        let labels: Vec<(&str, &str)> =
+            config.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(labels, [("rack", "r7"), ("team.owner", "search")]);
+        let many: String = (0..=LABELS_MAX).map(|nth| format!("l{nth} = \"x\"\n")).collect();
+        let told = parse(&format!("[labels]\nrack = \"\"\nzone = 7\n{many}")).unwrap_err();
+        for part in ["labels: at most 32", "labels.rack = \"\": should have", "labels.zone = 7: "] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 
     #[test]

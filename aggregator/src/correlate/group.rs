@@ -26,7 +26,6 @@ const TOGETHER_CHANGED: Duration = Duration::from_secs(45 * 60);
 const NODES_MIN: usize = 3;
 /// Of a zone, so many racks. A rack is not called failed lightly, so that two are enough.
 const RACKS_MIN: usize = 2;
-
 /// So long what failed as a whole takes in its parts.
 const GROWTH: Duration = Duration::from_secs(30 * 60);
 
@@ -82,6 +81,8 @@ impl State {
         touched: &mut Touched,
     ) {
         for group in groups {
+            // It may have become part of another with the group before.
+            let id = self.merged.home(id);
             self.index.note(id, group.clone());
             let scoped = |id: &IncidentId| {
                 let scope = self.cases.get(id).and_then(Case::scope);

@@ -305,14 +305,6 @@ impl State {
             return;
         };
         let member = &case.incident().members[slot];
-        if matches!(member.rule, RuleId::NodeLost | RuleId::ServerUnavailable) {
-            let under: BTreeSet<&str> =
-                self.models_under(&member.node, &member.subject).map(ModelName::as_str).collect();
-            let entities: Vec<Entity> =
-                under.into_iter().map(|model| Entity::fleet(EntityKind::Model, model)).collect();
-            entities.into_iter().for_each(|entity| self.index.note(id, entity));
-            return;
-        }
         let changed = self.changed_before(Clue::from(member));
         let models: BTreeSet<&ModelName> =
             changed.iter().map(|(model, _)| *model).chain(model_of(&member.subject)).collect();

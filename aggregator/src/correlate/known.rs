@@ -29,6 +29,7 @@ impl State {
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
         let place = place.map(|place| self.at_home(place));
+        let place = place.filter(|place| place.settled || self.cases.contains_key(&place.incident));
         match (place, finding.phase) {
             (Some(place), _) if place.settled => {
                 self.settled(now, node, &key, place, finding, touched);
@@ -47,14 +48,16 @@ impl State {
         }
     }
 
-    /// The same place, where its incident went on as another.
-    pub(super) fn at_home(&self, mut place: Place) -> Place {
+    /// The same place, where its incident went on as another. What did not fit into an incident that
+    /// is over, and was active all the same, is settled like its members.
+    fn at_home(&self, mut place: Place) -> Place {
         place.incident = self.merged.home(place.incident);
+        place.settled |= place.active && !self.cases.contains_key(&place.incident);
         place
     }
 
     /// A finding whose incident was resolved by a person's word: it counts only when raised anew.
-    pub(super) fn settled(
+    fn settled(
         &mut self,
         now: Timestamp,
         node: &NodeId,
@@ -72,13 +75,7 @@ impl State {
         }
     }
 
-    pub(super) fn refresh(
-        &mut self,
-        now: Timestamp,
-        place: Place,
-        finding: Finding,
-        touched: &mut Touched,
-    ) {
+    fn refresh(&mut self, now: Timestamp, place: Place, finding: Finding, touched: &mut Touched) {
         let Some(case) = self.cases.get_mut(&place.incident) else { return };
         let Some(slot) = place.slot else { return };
         let graded_by_numbers = finding.rule == RuleId::ErrorRateHigh;
@@ -96,7 +93,7 @@ impl State {
         }
     }
 
-    pub(super) fn again(
+    fn again(
         &mut self,
         now: Timestamp,
         node: &NodeId,

@@ -78,7 +78,7 @@ impl State {
     }
 
     /// How sure it is that the replicas that are left have too much to do, with so many more lost.
-    pub(super) fn overload(&self, model: &ModelName, more: u32) -> f64 {
+    fn overload(&self, model: &ModelName, more: u32) -> f64 {
         let tally = self.replicas.of(model);
         let lost = f64::from(tally.down + more) / f64::from(tally.total.max(1));
         0.9 * (lost / OVERLOADED).min(1.0).powi(2)
@@ -91,7 +91,7 @@ impl State {
     }
 
     /// The models that are gone when a node, a server or a model is.
-    pub(super) fn models_under<'a>(
+    fn models_under<'a>(
         &'a self,
         node: &NodeId,
         subject: &'a Subject,

@@ -61,7 +61,7 @@ impl State {
 
     /// One of the two is asked by the other. How much that says goes by the share of the replicas
     /// that are in trouble: one of many is not missed.
-    pub(super) fn dependency(
+    fn dependency(
         &self,
         finding: &Finding,
         model: &ModelName,
@@ -104,7 +104,7 @@ impl State {
 
     /// Two models of one service have the same trouble. How much that says goes by the share of their
     /// replicas that has it.
-    pub(super) fn service(
+    fn service(
         &self,
         finding: &Finding,
         model: &ModelName,
@@ -131,7 +131,7 @@ impl State {
     }
 
     /// Since when a model has trouble that those who ask it feel.
-    pub(super) fn troubled_since(&self, model: &ModelName) -> Option<Timestamp> {
+    fn troubled_since(&self, model: &ModelName) -> Option<Timestamp> {
         let incidents = self.index.of(&Entity::fleet(EntityKind::Model, model.as_str()));
         let firsts = incidents.filter_map(|id| Some(&self.cases.get(&id)?.incident().members[0]));
         let own = firsts.filter(|m| passes_on(m.rule) && model_of(&m.subject) == Some(model));
@@ -140,7 +140,7 @@ impl State {
 
     /// How much of a model's trouble reaches those that ask it over so many steps, with so many more
     /// of its replicas in trouble than are known to be.
-    pub(super) fn carries(&self, model: &ModelName, hops: usize, more: u32) -> f64 {
+    fn carries(&self, model: &ModelName, hops: usize, more: u32) -> f64 {
         let steps = i32::try_from(hops.saturating_sub(1)).unwrap_or(i32::MAX);
         0.85 * 0.9_f64.powi(steps) * (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0)
     }

@@ -27,7 +27,11 @@ impl State {
     pub(super) fn review_replicas(&mut self, node: &NodeId, rule: RuleId, subject: &Subject) {
         let Some(known) = self.nodes.get(node) else { return };
         if bears_on_replicas(rule) {
-            self.replicas.adopt(node, subject);
+            // What is over may be of the version before.
+            let key = (rule, subject.identity());
+            if known.findings.get(&key).is_some_and(|place| place.active) {
+                self.replicas.adopt(node, subject);
+            }
             self.replicas.review(node, subject, |replica| standing(known, replica));
         }
     }

@@ -518,6 +518,36 @@ fn a_cause_on_one_gpu_takes_its_effect_out_of_what_all_nodes_have() {
 }
 
 #[test]
+fn what_did_not_fit_is_told_again_when_it_comes_again_after_its_incident() {
+    let limits = Limits { members: 1, ..Limits::default() };
+    let mut stage = Stage::new(Policy { limits, ..Policy::default() });
+    stage.play(
+        "
+        0 node-a raise server-unavailable server down
+        1 node-a raise model-unavailable bert down
+        2 node-a clear model-unavailable bert
+        3 node-a clear server-unavailable server
+        63 tick
+        90 node-a raise model-unavailable bert down
+    ",
+    );
+    assert_eq!((stage.over.len(), stage.state.open()), (1, 1), "{}", stage.shown());
+}
+
+#[test]
+fn nothing_is_known_of_incidents_that_went_on_as_others_but_where() {
+    let mut stage = Stage::new(topology(
+        "[[rack]]\nname = \"r1\"\nzone = \"a\"\nnodes = [\"n1\", \"n2\", \"n3\"]",
+    ));
+    stage.play("0 n1 lost\n1 n2 lost\n2 n3 lost");
+    let rack = Entity::fleet(gpuwarden_proto::entity::EntityKind::Rack, "r1");
+    let zone = Entity::fleet(gpuwarden_proto::entity::EntityKind::Zone, "a");
+    for group in [rack, zone] {
+        assert_eq!(stage.state.index.all(&group).collect::<Vec<_>>(), [IncidentId(1)]);
+    }
+}
+
+#[test]
 fn an_incident_that_went_on_as_another_keeps_what_did_not_fit() {
     let limits = Limits { members: 2, ..Limits::default() };
     let mut stage = Stage::new(Policy { limits, ..Policy::default() });

@@ -5,13 +5,16 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 14] = [
+const PURE: [&str; 17] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
     "agent/src/hold",
     "agent/src/engine*",
     "agent/src/remedy*",
+    "aggregator/src/graph*",
+    "aggregator/src/node",
+    "aggregator/src/replica",
     "aggregator/src/correlate*",
     "aggregator/src/classify*",
     "aggregator/src/incident*",
