@@ -106,6 +106,12 @@ impl Drive {
                 self.streams.remove(&node);
                 self.hear(now, &node, touched);
             }
+            // What a restart does is not replayed yet.
+            Word::Started | Word::Stopped | Word::Missed(_) => {}
+            Word::Hello(node, _) => {
+                self.streams.remove(&node);
+                self.hear(now, &node, touched);
+            }
             Word::Command(id, command) => self.state.command(now, id, command, touched)?,
         }
         Ok(())
