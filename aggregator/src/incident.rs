@@ -152,7 +152,7 @@ impl Case {
         let whole = |root: &&Root| {
             matches!(root.entity.kind, EntityKind::Rack | EntityKind::Zone | EntityKind::Driver)
         };
-        let scope = incident.roots.first().filter(whole).map(|root| root.entity.clone());
+        let scope = incident.roots.iter().find(whole).map(|root| root.entity.clone());
         let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {
             entity,
             rule: first.rule,

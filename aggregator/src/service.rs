@@ -2,6 +2,7 @@
 
 mod gate;
 mod routes;
+mod shadow;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
 pub use routes::Routes;
+pub use shadow::Shadow;
 
 use crate::core::CommandError;
 use crate::incident::{Command, Refusal};
@@ -182,7 +184,7 @@ fn status(error: AskError) -> Status {
     let text = error.to_string();
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
-        AskError::Event(_) => Status::not_found(text),
+        AskError::Event(_) | AskError::NoShadow => Status::not_found(text),
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),
