@@ -20,6 +20,8 @@ use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
 use crate::store::{CHANGES_LOADED, FORCED_LOADED, Loaded, NodeRow};
 
+/// Members of an incident that is kept as it was written.
+const WRITTEN_MEMBERS: usize = 64;
 /// A log has no streams to tell apart.
 const STREAM: SessionId = SessionId(0);
 
@@ -29,7 +31,8 @@ pub struct Drive {
     state: State,
     passing: Passing,
     over: BTreeMap<IncidentId, Incident>,
-    /// Incidents that are not over, as a restart would find them on disk.
+    /// Incidents that are not over, as a restart would find them on disk: without numbers that came
+    /// since they changed in another way. Not the large ones, of which that would cost too much.
     /// `None` where there will be none.
     written: Option<BTreeMap<IncidentId, Incident>>,
     /// The newest changes, oldest first.
@@ -213,18 +216,18 @@ impl Drive {
         let mut forced: Vec<&Incident> = self.over.values().filter(forced).collect();
         forced.sort_by_key(|incident| std::cmp::Reverse(incident.resolved_at));
         forced.truncate(FORCED_LOADED);
-        let ranked = |(id, written): (&IncidentId, &Incident)| {
-            let roots = self.state.incident(*id).map(|known| known.roots.clone());
-            Incident { roots: roots.unwrap_or_default(), ..written.clone() }
+        let written = |known: &Incident| {
+            let written = self.written.as_ref().and_then(|all| all.get(&known.id));
+            Incident { roots: known.roots.clone(), ..written.unwrap_or(known).clone() }
         };
-        self.written.iter().flatten().map(ranked).chain(forced.into_iter().cloned()).collect()
+        self.state.incidents().map(written).chain(forced.into_iter().cloned()).collect()
     }
 
     fn note(&mut self, mut touched: Touched) {
         self.passing.note(&mut touched);
         for id in touched.changed.into_keys() {
             let Some(all) = self.written.as_mut() else { break };
-            match self.state.incident(id) {
+            match self.state.incident(id).filter(|each| each.members.len() <= WRITTEN_MEMBERS) {
                 Some(incident) => all.insert(id, incident.clone()),
                 None => all.remove(&id),
             };
