@@ -27,11 +27,11 @@ mod root;
 pub mod sight;
 mod snapshot;
 mod standing;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, Member, WatchChange};
@@ -286,19 +286,9 @@ impl State {
             if case.active() == 0 {
                 self.quiet.insert(id);
             }
-            let groups: Vec<Entity> =
-                case.scope().map(|scope| scope.entity.clone()).into_iter().collect();
-            let members = case.incident().members.clone();
             self.cases.insert(id, case);
+            self.find_anew(id);
             self.shown.insert(id);
-            groups.into_iter().for_each(|group| self.index.note(id, group));
-            for (slot, member) in members.iter().enumerate() {
-                self.note_member(id, slot);
-                let node = member.node.as_ref();
-                for group in self.groups_of(node, member.rule, member.raised_at) {
-                    self.index.note(id, group);
-                }
-            }
         }
     }
 

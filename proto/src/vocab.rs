@@ -212,6 +212,38 @@ words! {
 }
 
 words! {
+    /// What ties a finding to its incident, beginning with what is closest.
+    TieKind, "kind of tie" {
+        /// The same subject has trouble of the same type.
+        SameSubject = "same-subject",
+        /// It is an effect of a member.
+        Effect = "effect",
+        /// It is the cause of a member.
+        Cause = "cause",
+        /// The same trouble on the same GPU at the same time.
+        Sibling = "sibling",
+        /// The same trouble of the same model on another node.
+        Kin = "kin",
+        /// Both follow the same change.
+        Change = "change",
+        /// Another model of the same service has the same trouble.
+        Service = "service",
+        /// One serves the other.
+        Dependency = "dependency",
+        /// Replicas that are lost leave more to do to those that are left.
+        Overload = "overload",
+        /// Both are in what has failed as a whole.
+        Group = "group",
+        /// Both blame the same process.
+        Antagonist = "antagonist",
+        /// One is told from elsewhere and names the other.
+        Named = "named",
+        /// A person has said so.
+        Person = "person",
+    }
+}
+
+words! {
     /// Who tells of something that no node has found.
     Sender, "sender" {
         /// Prometheus or Alertmanager.

@@ -3,6 +3,7 @@ mod properties;
 
 use std::collections::HashMap;
 
+use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::vocab::{IncidentId, ModelName, Severity};
 use proptest::prelude::*;
 

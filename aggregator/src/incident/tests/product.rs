@@ -78,7 +78,8 @@ fn happen(case: &mut Case, what: Happening, second: u64) {
         Merge => drop(case.merge_into(IncidentId(2), "a test", now)),
         _ if over => {}
         Join | JoinOver => {
-            let mut member = member(Some(node("node-b")), finding(), "a test".to_owned(), 1.0);
+            let mut member =
+                member(Some(node("node-b")), finding(), crate::incident::Belongs::first());
             member.cleared_at = (what == JoinOver).then_some(now);
             let _ = case.join(member, now);
         }
