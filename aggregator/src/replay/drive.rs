@@ -20,6 +20,8 @@ use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
 use crate::store::{CHANGES_LOADED, Loaded, NodeRow, still_of_use};
 
+/// Members of an incident that is kept as it was written.
+const WRITTEN_MEMBERS: usize = 64;
 /// A log has no streams to tell apart.
 const STREAM: SessionId = SessionId(0);
 
@@ -29,7 +31,8 @@ pub struct Drive {
     state: State,
     passing: Passing,
     over: BTreeMap<IncidentId, Incident>,
-    /// Incidents that are not over, as a restart would find them on disk.
+    /// Incidents that are not over, as a restart would find them on disk: without numbers that came
+    /// since they changed in another way. Not the large ones, of which that would cost too much.
     /// `None` where there will be none.
     written: Option<BTreeMap<IncidentId, Incident>>,
     /// The newest changes, oldest first.
@@ -209,11 +212,11 @@ impl Drive {
     /// The incidents that are loaded at a start.
     fn on_disk(&self) -> Vec<Incident> {
         let over = still_of_use(self.over.values());
-        let ranked = |(id, written): (&IncidentId, &Incident)| {
-            let roots = self.state.incident(*id).map(|known| known.roots.clone());
-            Incident { roots: roots.unwrap_or_default(), ..written.clone() }
+        let written = |known: &Incident| {
+            let written = self.written.as_ref().and_then(|all| all.get(&known.id));
+            Incident { roots: known.roots.clone(), ..written.unwrap_or(known).clone() }
         };
-        self.written.iter().flatten().map(ranked).chain(over.into_iter().cloned()).collect()
+        self.state.incidents().map(written).chain(over.into_iter().cloned()).collect()
     }
 
     fn note(&mut self, mut touched: Touched) {
@@ -224,7 +227,7 @@ impl Drive {
                 self.over.remove(&id);
             }
             let Some(all) = self.written.as_mut() else { continue };
-            match self.state.incident(id) {
+            match self.state.incident(id).filter(|each| each.members.len() <= WRITTEN_MEMBERS) {
                 Some(incident) => all.insert(id, incident.clone()),
                 None => all.remove(&id),
             };
