@@ -114,6 +114,8 @@ mod tests {
             memory_used_bytes: None,
             utilization_ratio: None,
             lost,
+            parent: None,
+            profile: String::new(),
         }
     }
 

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::event::Subject;
 pub use crate::vocab::EntityKind;
-use crate::vocab::NodeId;
+use crate::vocab::{GpuUuid, NodeId};
 
 /// A thing of the fleet. Two that are equal are the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Entity {
     /// What it is.
     pub kind: EntityKind,
-    /// Its name among those of its kind: a rack's name, a GPU's UUID, `MODEL:VERSION`,
-    /// `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process.
+    /// Its name among those of its kind: a rack's name, the UUID of a GPU or of a MIG instance,
+    /// `MODEL:VERSION`, `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process.
     pub name: Arc<str>,
     /// The node it is on; `None` for what is on no node or on many. A node's is itself.
     pub node: Option<NodeId>,
@@ -34,13 +34,20 @@ impl Entity {
         Self { kind: EntityKind::Node, name: node.as_str().into(), node: Some(node.clone()) }
     }
 
+    /// A GPU of a node, or a MIG instance of one.
+    #[must_use]
+    pub fn gpu(node: &NodeId, uuid: &GpuUuid) -> Self {
+        let kind = if uuid.is_mig() { EntityKind::MigInstance } else { EntityKind::Gpu };
+        Self { kind, name: uuid.as_str().into(), node: Some(node.clone()) }
+    }
+
     /// What a finding or a change on `node` is about.
     #[must_use]
     pub fn of(node: &NodeId, subject: &Subject) -> Self {
         let on = |kind, name: &str| Self { kind, name: name.into(), node: Some(node.clone()) };
         match subject {
             Subject::Node => Self::node(node),
-            Subject::Gpu { uuid, .. } => on(EntityKind::Gpu, uuid.as_str()),
+            Subject::Gpu { uuid, .. } => Self::gpu(node, uuid),
             Subject::Process { pid, start_ticks, .. } => {
                 on(EntityKind::Process, &format!("{pid}@{start_ticks}"))
             }

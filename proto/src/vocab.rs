@@ -159,14 +159,18 @@ words! {
 words! {
     /// What a thing of the fleet is.
     EntityKind, "kind of entity" {
+        /// What is run as one: some zones, or all there is.
+        Cluster = "cluster",
         /// A part of a site that fails together: its power, its network.
         Zone = "zone",
         /// A rack with its switch and its power.
         Rack = "rack",
         /// A node.
         Node = "node",
-        /// A GPU or MIG instance of a node.
+        /// A GPU of a node.
         Gpu = "gpu",
+        /// A part of a GPU with memory and cores of its own.
+        MigInstance = "mig-instance",
         /// A process on a GPU.
         Process = "process",
         /// A Triton server of a node.
@@ -183,6 +187,8 @@ words! {
         Driver = "driver",
         /// What users know: some models together.
         Service = "service",
+        /// Whom services or nodes belong to.
+        Tenant = "tenant",
     }
 }
 
@@ -398,6 +404,14 @@ names! {
 names! {
     /// A GPU or MIG instance by NVIDIA's UUID.
     GpuUuid, 96
+}
+
+impl GpuUuid {
+    /// Whether it is that of a MIG instance, as NVIDIA writes it.
+    #[must_use]
+    pub fn is_mig(&self) -> bool {
+        self.0.starts_with("MIG-")
+    }
 }
 names! {
     /// A Triton server by the name its agent's config gives it.
