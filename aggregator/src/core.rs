@@ -15,11 +15,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::Event;
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use thiserror::Error;
@@ -37,6 +39,7 @@ use self::writer::{Done, Job};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::correlate::State;
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Stale, TICK};
 use crate::node::SessionId;
@@ -97,6 +100,10 @@ pub enum Request {
     Nodes(oneshot::Sender<Vec<Node>>),
     /// What was changed, newest first.
     Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
+    /// What stands where, down to things of this kind.
+    Tree(EntityKind, oneshot::Sender<Vec<Branch>>),
+    /// What is known of the thing of a name.
+    Portrait(String, oneshot::Sender<Result<Portrait, NotFound>>),
 }
 
 /// There are as many nodes as there may be.

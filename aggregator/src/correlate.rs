@@ -23,6 +23,7 @@ mod merged;
 mod overload;
 mod relation;
 mod root;
+mod shown;
 pub mod sight;
 mod snapshot;
 mod standing;
@@ -30,7 +31,7 @@ mod standing;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use gpuwarden_proto::entity::Entity;
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, WatchChange};
@@ -238,10 +239,15 @@ impl State {
                 case.scope().map(|scope| scope.entity.clone()).into_iter().collect();
             let members = case.incident().members.clone();
             self.cases.insert(id, case);
-            groups.into_iter().for_each(|group| self.index.note(id, group));
+            for group in groups {
+                self.index.note(id, group.clone());
+                self.graph.larger(&group).into_iter().for_each(|all| self.index.note(id, all));
+            }
             for (slot, member) in members.iter().enumerate() {
                 self.note_member(id, slot);
-                for group in self.groups_of(&member.node, member.rule, member.raised_at) {
+                let groups = self.groups_of(&member.node, member.rule, member.raised_at);
+                // A cluster is told of by its zones alone.
+                for group in groups.into_iter().filter(|of| of.kind != EntityKind::Cluster) {
                     self.index.note(id, group);
                 }
             }
@@ -272,6 +278,23 @@ impl State {
         let models = servers.filter(|each| each.name == *server).flat_map(|each| &each.models);
         let gpus = models.filter(|each| each.name == *model).flat_map(|each| each.gpus.clone());
         gpus.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The same GPUs, each MIG instance followed by the GPU that it is a part of, as far as the node's
+    /// last snapshot tells: what hits the whole hits its parts.
+    fn with_parents(&self, node: &NodeId, subject: &Subject, gpus: Vec<GpuUuid>) -> Vec<GpuUuid> {
+        let snapshot = self.nodes.get(node).and_then(|known| known.snapshot.as_ref());
+        let parent = |uuid: &GpuUuid| {
+            let parent = snapshot.filter(|_| uuid.is_mig())?.parent_of(uuid)?;
+            (!gpus.contains(parent)).then(|| parent.clone())
+        };
+        let own = match subject {
+            Subject::Gpu { uuid, .. } | Subject::Process { gpu: uuid, .. } => parent(uuid),
+            _ => None,
+        };
+        let of_each =
+            gpus.iter().flat_map(|uuid| std::iter::once(uuid.clone()).chain(parent(uuid)));
+        own.into_iter().chain(of_each.collect::<Vec<_>>()).collect()
     }
 
     /// Takes a node's own word for where it stands.

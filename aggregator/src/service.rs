@@ -1,7 +1,8 @@
-//! The edge to people and scripts: `IncidentService` and `FleetService`.
+//! The edge to people and scripts: `IncidentService`, `FleetService` and `TopologyService`.
 
 mod gate;
 mod routes;
+mod topology;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
 pub use routes::Routes;
+pub use topology::Topology;
 
 use crate::core::CommandError;
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::query::{AskError, Desk};
 use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
@@ -183,6 +186,8 @@ fn status(error: AskError) -> Status {
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
         AskError::Event(_) => Status::not_found(text),
+        AskError::Entity(NotFound::Unknown(_)) => Status::not_found(text),
+        AskError::Entity(NotFound::Several { .. }) => Status::invalid_argument(text),
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

@@ -8,6 +8,7 @@
 //! - [`incident`]: what the aggregator makes of events
 //! - [`trace`]: where one event went
 //! - [`fleet`]: nodes as the aggregator sees them
+//! - [`topology`]: what stands where and what depends on what
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
 
@@ -19,6 +20,7 @@ pub mod incident;
 pub mod inventory;
 pub mod settings;
 pub mod time;
+pub mod topology;
 pub mod trace;
 pub mod uplink;
 pub mod vocab;

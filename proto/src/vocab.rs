@@ -193,6 +193,24 @@ words! {
 }
 
 words! {
+    /// How one thing of the fleet stands to another.
+    EdgeKind, "kind of edge" {
+        /// The second is a part of the first, or belongs to it.
+        Contains = "contains",
+        /// The first does the second's work: a replica that of its version, a model that of its
+        /// service.
+        Serves = "serves",
+        /// The first cannot do without the second: a replica without its GPU, a service without one
+        /// that it asks, a node without its driver.
+        DependsOn = "depends-on",
+        /// Two replicas are on the same GPU.
+        CoLocated = "co-located",
+        /// The first has been changed to the second.
+        ChangedBy = "changed-by",
+    }
+}
+
+words! {
     /// How urgent, as the handbook defines it. Ordered: P1 is the least value and the most urgent.
     Severity, "severity" {
         /// Critical: complete outage or breach of an objective; answer within 15 minutes.

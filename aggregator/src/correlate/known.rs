@@ -26,6 +26,7 @@ impl State {
         if finding.gpus.is_empty() {
             finding.gpus = self.gpus_of(node, &finding.subject);
         }
+        finding.gpus = self.with_parents(node, &finding.subject, finding.gpus);
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
         let place = place.map(|place| self.at_home(place));
