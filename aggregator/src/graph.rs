@@ -176,6 +176,18 @@ impl Graph {
         self.sites.get(node)
     }
 
+    /// The rack of a node.
+    #[must_use]
+    pub fn rack(&self, node: &NodeId) -> Option<&Arc<str>> {
+        self.sites.get(node)?.rack.as_ref()
+    }
+
+    /// The zone of a node.
+    #[must_use]
+    pub fn zone(&self, node: &NodeId) -> Option<&Arc<str>> {
+        self.sites.get(node)?.zone.as_ref()
+    }
+
     /// What a node is part of, of one kind: its rack, zone, cluster, driver version or tenant.
     #[must_use]
     pub fn group_of(&self, node: &NodeId, kind: EntityKind) -> Option<Entity> {

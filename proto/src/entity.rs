@@ -3,21 +3,23 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Subject;
 pub use crate::vocab::EntityKind;
 use crate::vocab::{GpuUuid, NodeId};
 
 /// A thing of the fleet. Two that are equal are the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entity {
     /// What it is.
     pub kind: EntityKind,
     /// Its name among those of its kind: a rack's name, the UUID of a GPU or of a MIG instance,
-    /// `MODEL:VERSION`, `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process.
+    /// `MODEL:VERSION`, `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process,
+    /// `SENDER/KEY` for an alert.
     pub name: Arc<str>,
     /// The node it is on; `None` for what is on no node or on many. A node's is itself.
+    #[serde(default)]
     pub node: Option<NodeId>,
 }
 
@@ -37,17 +39,16 @@ impl Entity {
     /// A GPU of a node, or a MIG instance of one.
     #[must_use]
     pub fn gpu(node: &NodeId, uuid: &GpuUuid) -> Self {
-        let kind = if uuid.is_mig() { EntityKind::MigInstance } else { EntityKind::Gpu };
-        Self { kind, name: uuid.as_str().into(), node: Some(node.clone()) }
+        Self { kind: gpu_kind(uuid), name: uuid.as_str().into(), node: Some(node.clone()) }
     }
 
-    /// What a finding or a change on `node` is about.
+    /// What a finding or a change is about, on `node` or on none.
     #[must_use]
-    pub fn of(node: &NodeId, subject: &Subject) -> Self {
-        let on = |kind, name: &str| Self { kind, name: name.into(), node: Some(node.clone()) };
+    pub fn of(node: Option<&NodeId>, subject: &Subject) -> Self {
+        let on = |kind, name: &str| Self { kind, name: name.into(), node: node.cloned() };
         match subject {
-            Subject::Node => Self::node(node),
-            Subject::Gpu { uuid, .. } => Self::gpu(node, uuid),
+            Subject::Node => on(EntityKind::Node, node.map_or("", NodeId::as_str)),
+            Subject::Gpu { uuid, .. } => on(gpu_kind(uuid), uuid.as_str()),
             Subject::Process { pid, start_ticks, .. } => {
                 on(EntityKind::Process, &format!("{pid}@{start_ticks}"))
             }
@@ -56,8 +57,16 @@ impl Entity {
                 on(EntityKind::Replica, &format!("{server}/{model}:{version}"))
             }
             Subject::Source { source } => on(EntityKind::Source, source.as_str()),
+            Subject::Service { service } => Self::fleet(EntityKind::Service, service.as_str()),
+            Subject::Alert { sender, key, .. } => {
+                Self::fleet(EntityKind::Alert, &format!("{sender}/{key}"))
+            }
         }
     }
+}
+
+fn gpu_kind(uuid: &GpuUuid) -> EntityKind {
+    if uuid.is_mig() { EntityKind::MigInstance } else { EntityKind::Gpu }
 }
 
 impl fmt::Display for Entity {

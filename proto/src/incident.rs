@@ -6,7 +6,7 @@ use crate::entity::Entity;
 use crate::event::{Evidence, Subject, Suspect};
 use crate::time::Timestamp;
 use crate::vocab::{
-    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity,
+    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity, TieKind,
 };
 
 /// Likely causes that are kept of one incident.
@@ -23,11 +23,20 @@ pub struct Root {
     pub reason: String,
 }
 
+/// One piece of what ties a finding to its incident.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tie {
+    /// Of which kind.
+    pub kind: TieKind,
+    /// How sure one could be with nothing else, 0 to 1.
+    pub weight: f64,
+}
+
 /// A finding that belongs to an incident.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Member {
-    /// The node it was found on.
-    pub node: NodeId,
+    /// The node it was found on; `None` for what concerns a service, or was told from elsewhere.
+    pub node: Option<NodeId>,
     /// The rule that found it.
     pub rule: RuleId,
     /// What it is about.
@@ -48,8 +57,27 @@ pub struct Member {
     pub reason: String,
     /// How sure that is, 0 to 1.
     pub score: f64,
+    /// What that rests on, the closest first; empty for the member that the incident was opened for.
+    pub ties: Vec<Tie>,
     /// The GPUs that a model or a server runs on, as far as its node knows.
     pub gpus: Vec<GpuUuid>,
+    /// What it names of the fleet, where it is of no node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<Entity>,
+}
+
+impl Member {
+    /// Whether it was found on this node.
+    #[must_use]
+    pub fn is_on(&self, node: &NodeId) -> bool {
+        self.node.as_ref() == Some(node)
+    }
+
+    /// Whether a tie of this kind speaks for its membership.
+    #[must_use]
+    pub fn is_tied_by(&self, kind: TieKind) -> bool {
+        self.ties.iter().any(|tie| tie.kind == kind)
+    }
 }
 
 /// One line of an incident's history.

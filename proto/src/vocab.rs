@@ -129,6 +129,29 @@ words! {
         TelemetryBlind = "telemetry-blind",
         /// The aggregator's own: a node does not answer.
         NodeLost = "node-lost",
+        /// The aggregator's own: a service fails more requests than its objective allows.
+        AvailabilityBurn = "availability-burn",
+        /// The aggregator's own: more requests of a service are slow than its objective allows.
+        LatencyBurn = "latency-burn",
+        /// Another system tells of trouble.
+        ExternalAlert = "external-alert",
+        /// A person tells of trouble.
+        UserReport = "user-report",
+    }
+}
+
+impl RuleId {
+    /// Whether only the aggregator may find this: no node does.
+    #[must_use]
+    pub const fn is_central(self) -> bool {
+        matches!(
+            self,
+            Self::NodeLost
+                | Self::AvailabilityBurn
+                | Self::LatencyBurn
+                | Self::ExternalAlert
+                | Self::UserReport
+        )
     }
 }
 
@@ -189,6 +212,8 @@ words! {
         Service = "service",
         /// Whom services or nodes belong to.
         Tenant = "tenant",
+        /// What somebody outside of the nodes has told.
+        Alert = "alert",
     }
 }
 
@@ -207,6 +232,52 @@ words! {
         CoLocated = "co-located",
         /// The first has been changed to the second.
         ChangedBy = "changed-by",
+    }
+}
+
+words! {
+    /// What ties a finding to its incident, beginning with what is closest.
+    TieKind, "kind of tie" {
+        /// The same subject has trouble of the same type.
+        SameSubject = "same-subject",
+        /// It is an effect of a member.
+        Effect = "effect",
+        /// It is the cause of a member.
+        Cause = "cause",
+        /// The same trouble on the same GPU at the same time.
+        Sibling = "sibling",
+        /// The same trouble of the same model on another node.
+        Kin = "kin",
+        /// Both follow the same change.
+        Change = "change",
+        /// Another model of the same service has the same trouble.
+        Service = "service",
+        /// One serves the other.
+        Dependency = "dependency",
+        /// Replicas that are lost leave more to do to those that are left.
+        Overload = "overload",
+        /// Both are in what has failed as a whole.
+        Group = "group",
+        /// Both blame the same process.
+        Antagonist = "antagonist",
+        /// One is told from elsewhere and names the other.
+        Named = "named",
+        /// A person has said so.
+        Person = "person",
+    }
+}
+
+words! {
+    /// Who tells of something that no node has found.
+    Sender, "sender" {
+        /// Prometheus or Alertmanager.
+        Alertmanager = "alertmanager",
+        /// Whatever speaks PagerDuty's format.
+        Pagerduty = "pagerduty",
+        /// Whatever speaks CloudEvents, such as an APM.
+        CloudEvents = "cloudevents",
+        /// Somebody who uses a service.
+        Person = "person",
     }
 }
 
@@ -442,6 +513,10 @@ names! {
 names! {
     /// A version of a model as its server names it.
     ModelVersion, 64
+}
+names! {
+    /// A service as the topology names it.
+    ServiceName, 128
 }
 names! {
     /// A source, e.g. `nvml` or `triton/default`.

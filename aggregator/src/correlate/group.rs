@@ -32,9 +32,12 @@ const ZONES_MIN: usize = 2;
 const GROWTH: Duration = Duration::from_secs(30 * 60);
 
 impl State {
-    /// By the rack, the zone or the driver version that has failed as a whole.
+    /// By the rack, the zone, the cluster or the driver version that has failed as a whole.
     pub(super) fn grouped(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
-        for group in self.groups_of(node, finding.rule, finding.raised_at) {
+        let cluster = self.graph.group_of(node, EntityKind::Cluster);
+        let cluster = cluster.filter(|_| finding.rule == RuleId::NodeLost);
+        let groups = self.groups_of(Some(node), finding.rule, finding.raised_at);
+        for group in groups.into_iter().chain(cluster) {
             for id in self.index.of(&group) {
                 let scope = self.cases.get(&id).and_then(Case::scope);
                 let fits =
@@ -51,15 +54,22 @@ impl State {
         }
     }
 
-    /// Things of the fleet whose failure as a whole would explain this finding, the smallest first.
-    pub(super) fn groups_of(&self, node: &NodeId, rule: RuleId, at: Timestamp) -> Vec<Entity> {
+    /// Things of the fleet whose failure as a whole would explain this finding, the smallest first. A
+    /// cluster is looked at only when a zone of it has failed, so that a storm does not look at all of
+    /// it for each node.
+    pub(super) fn groups_of(
+        &self,
+        node: Option<&NodeId>,
+        rule: RuleId,
+        at: Timestamp,
+    ) -> Vec<Entity> {
+        let Some(node) = node else { return Vec::new() };
         let of = |kind| self.graph.group_of(node, kind);
         if matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake) {
             return of(EntityKind::Rack).into_iter().collect();
         }
         if rule == RuleId::NodeLost {
-            let kinds = [EntityKind::Rack, EntityKind::Zone, EntityKind::Cluster];
-            return kinds.into_iter().filter_map(of).collect();
+            return [EntityKind::Rack, EntityKind::Zone].into_iter().filter_map(of).collect();
         }
         let changed = || self.changes.of_driver(node, at);
         if type_of(rule) == IncidentType::GpuHardware && changed().is_some() {
@@ -82,10 +92,6 @@ impl State {
             // It may have become part of another with the group before.
             let id = self.merged.home(id);
             let own = self.cases.get(&id).and_then(Case::scope).map(|scope| scope.entity.kind);
-            // A cluster is told of by its zones alone, or each storm would look at all of its nodes.
-            if group.kind == EntityKind::Cluster && own != Some(EntityKind::Zone) {
-                continue;
-            }
             self.index.note(id, group.clone());
             let scoped = |id: &IncidentId| {
                 let scope = self.cases.get(id).and_then(Case::scope);
@@ -126,7 +132,7 @@ impl State {
         let at = self.raised_last(newest, group, rule);
         let mut parts: BTreeSet<&str> = BTreeSet::new();
         let mut incidents = Vec::new();
-        for id in self.index.all(group) {
+        for id in self.told_of(group) {
             let Some(case) = self.cases.get(&id) else { continue };
             let part = part_of(group.kind);
             let failed = match case.scope() {
@@ -141,7 +147,8 @@ impl State {
                 _ => {
                     let members = case.incident().members.iter();
                     let together = members.filter(|m| self.speaks_for(group, rule, m, at));
-                    let nodes: Vec<&str> = together.map(|member| member.node.as_str()).collect();
+                    let nodes = together.filter_map(|member| member.node.as_ref());
+                    let nodes: Vec<&str> = nodes.map(NodeId::as_str).collect();
                     // A node is no part of a zone by itself, but goes with it.
                     if part.is_none() {
                         parts.extend(&nodes);
@@ -156,10 +163,19 @@ impl State {
         (parts.len(), incidents)
     }
 
+    /// Incidents that tell of a thing: of a cluster, those of its zones.
+    fn told_of(&self, group: &Entity) -> BTreeSet<IncidentId> {
+        let zones = match group.kind {
+            EntityKind::Cluster => self.view().holds(group),
+            _ => Vec::new(),
+        };
+        let all = std::iter::once(group).chain(&zones);
+        all.flat_map(|each| self.index.all(each)).collect()
+    }
+
     fn raised_last(&self, id: IncidentId, group: &Entity, rule: RuleId) -> Timestamp {
         let members = self.cases.get(&id).into_iter().flat_map(|case| &case.incident().members);
-        let own = members
-            .filter(|member| alike(member.rule, rule) && self.graph.holds(group, &member.node));
+        let own = members.filter(|member| alike(member.rule, rule) && self.is_part(group, member));
         own.map(|member| member.raised_at).max().unwrap_or_default()
     }
 
@@ -170,12 +186,22 @@ impl State {
             EntityKind::Driver => {
                 apart <= TOGETHER_CHANGED
                     && type_of(member.rule) == IncidentType::GpuHardware
-                    && self.changes.of_driver(&member.node, member.raised_at).is_some()
+                    && self.changed_driver(member)
             }
             _ if rule == RuleId::ThermalThrottle => apart <= TOGETHER_WARMING,
             _ => apart <= TOGETHER,
         };
-        fits && alike(member.rule, rule) && self.graph.holds(group, &member.node)
+        fits && alike(member.rule, rule) && self.is_part(group, member)
+    }
+
+    fn changed_driver(&self, member: &Member) -> bool {
+        let changed = |node| self.changes.of_driver(node, member.raised_at).is_some();
+        member.node.as_ref().is_some_and(changed)
+    }
+
+    /// Whether a member is on a node that belongs to a thing of the fleet.
+    pub(super) fn is_part(&self, group: &Entity, member: &Member) -> bool {
+        member.node.as_ref().is_some_and(|node| self.graph.holds(group, node))
     }
 
     /// The thing has failed as a whole: what its parts have is one incident, the oldest.

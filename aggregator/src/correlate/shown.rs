@@ -6,7 +6,7 @@ use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::incident::{Incident, Member};
 use gpuwarden_proto::topology::{Branch, OpenIncident, Portrait};
-use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId};
+use gpuwarden_proto::vocab::{GpuUuid, IncidentId, NodeId};
 
 use super::State;
 use super::candidate::model_of;
@@ -67,45 +67,49 @@ impl State {
 
     /// Whether a member is about a thing, or about something in it.
     fn is_on(&self, entity: &Entity, member: &Member) -> bool {
+        if member.about.contains(entity)
+            || matches!(&member.subject, Subject::Service { service }
+            if entity.kind == EntityKind::Service && service.as_str() == &*entity.name)
+        {
+            return true;
+        }
         if let Some(node) = &entity.node {
-            return member.node == *node && is_about(entity, member);
+            return member.is_on(node) && is_about(entity, member);
         }
-        let model = model_of(&member.subject);
-        let of_tenant = |model: &ModelName| {
-            let mut services = self.graph.services(model).iter();
-            let tenant = |name| self.graph.service(name).and_then(|of| of.tenant.as_ref());
-            services.any(|name| tenant(name) == Some(&entity.name))
-        };
+        let held = || member.node.as_ref().is_some_and(|node| self.graph.holds(entity, node));
+        let Some(model) = model_of(&member.subject) else { return held() };
+        let services = self.graph.services(model);
         match entity.kind {
-            EntityKind::Model => model.is_some_and(|model| model.as_str() == &*entity.name),
+            EntityKind::Model => model.as_str() == &*entity.name,
             EntityKind::Version => version_of(&member.subject).as_deref() == Some(&entity.name),
-            EntityKind::Service => {
-                model.is_some_and(|model| self.graph.services(model).contains(&entity.name))
-            }
-            EntityKind::Tenant => {
-                self.graph.holds(entity, &member.node) || model.is_some_and(of_tenant)
-            }
-            _ => self.graph.holds(entity, &member.node),
+            EntityKind::Service => services.contains(&entity.name),
+            EntityKind::Tenant => held() || services.iter().any(|name| self.is_of(name, entity)),
+            _ => held(),
         }
+    }
+
+    fn is_of(&self, service: &str, tenant: &Entity) -> bool {
+        let of = self.graph.service(service).and_then(|service| service.tenant.as_ref());
+        of == Some(&tenant.name)
     }
 }
 
 /// Whether a member of the same node is about a thing on it, or about what is on that.
 fn is_about(entity: &Entity, member: &Member) -> bool {
-    let named = |uuid: &gpuwarden_proto::vocab::GpuUuid| uuid.as_str() == &*entity.name;
+    let named = |uuid: &GpuUuid| uuid.as_str() == &*entity.name;
     match (entity.kind, &member.subject) {
         (EntityKind::Node, _) => true,
-        (EntityKind::Gpu | EntityKind::MigInstance, Subject::Process { gpu, .. }) if named(gpu) => {
-            true
-        }
         (EntityKind::Gpu | EntityKind::MigInstance, subject) => {
-            let own = matches!(subject, Subject::Gpu { uuid, .. } if named(uuid));
+            let own = match subject {
+                Subject::Gpu { uuid, .. } | Subject::Process { gpu: uuid, .. } => named(uuid),
+                _ => false,
+            };
             own || member.gpus.iter().any(named)
         }
         (EntityKind::Server, Subject::Server { server } | Subject::Model { server, .. }) => {
             server.as_str() == &*entity.name
         }
-        (_, subject) => Entity::of(&member.node, subject) == *entity,
+        (_, subject) => Entity::of(member.node.as_ref(), subject) == *entity,
     }
 }
 

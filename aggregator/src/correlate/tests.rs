@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::vocab::{IncidentId, ModelName, Severity};
 use proptest::prelude::*;
 

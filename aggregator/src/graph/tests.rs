@@ -99,7 +99,8 @@ fn a_thing_knows_what_it_is_in_what_it_holds_and_what_it_needs() {
     );
     let view = stage.state.view();
     let mut text = String::new();
-    for name in ["n1", "n1/MIG-1", "n1/default/resnet:1", "model:bert", "web", "zone:b", "shop"] {
+    for name in ["n1", "MIG-1", "n1/default/bert:1", "n1/default/resnet:1", "model:bert", "bert:1"]
+    {
         let entity = view.find(name).unwrap();
         let ancestors: Vec<String> =
             view.ancestors(&entity).iter().map(ToString::to_string).collect();
@@ -108,7 +109,55 @@ fn a_thing_knows_what_it_is_in_what_it_holds_and_what_it_needs() {
             writeln!(text, "  {edge}").unwrap();
         }
     }
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    node n1 in [rack r1, tenant lab, zone a, cluster prod]
+      rack r1 contains node n1
+      node n1 contains gpu GPU-0 of n1
+      node n1 contains gpu GPU-1 of n1
+      node n1 contains server default of n1
+      tenant lab contains node n1
+      node n1 depends-on driver 580.1
+    mig-instance MIG-1 of n1 in [gpu GPU-0 of n1, node n1, rack r1, tenant lab, zone a, cluster prod]
+      gpu GPU-0 of n1 contains mig-instance MIG-1 of n1
+      replica default/bert:1 of n1 depends-on mig-instance MIG-1 of n1
+    replica default/bert:1 of n1 in [server default of n1, node n1, rack r1, tenant lab, zone a, cluster prod]
+      server default of n1 contains replica default/bert:1 of n1
+      replica default/bert:1 of n1 serves version bert:1
+      replica default/bert:1 of n1 depends-on mig-instance MIG-1 of n1
+      replica default/bert:1 of n1 changed-by version bert:1
+    replica default/resnet:1 of n1 in [server default of n1, node n1, rack r1, tenant lab, zone a, cluster prod]
+      server default of n1 contains replica default/resnet:1 of n1
+      replica default/resnet:1 of n1 serves version resnet:1
+      replica default/resnet:1 of n1 depends-on gpu GPU-1 of n1
+      replica default/clip:1 of n1 co-located replica default/resnet:1 of n1
+      replica default/resnet:1 of n1 co-located replica default/clip:1 of n1
+    model bert in []
+      model bert contains version bert:1
+      model bert serves service web
+    version bert:1 in [model bert]
+      model bert contains version bert:1
+      replica default/bert:1 of n1 serves version bert:1
+      replica default/bert:1 of n2 serves version bert:1
+      replica default/bert:1 of n1 changed-by version bert:1
+    ");
+    let edges = |name| {
+        let edges = view.edges(&view.find(name).unwrap());
+        edges.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(["web", "zone:b", "shop", "driver:580.1"].map(edges).join("\n\n"), @r"
+    tenant shop contains service web
+    model bert serves service web
+    service rank depends-on service web
+    service web depends-on service rank
+
+    cluster other contains zone b
+    zone b contains rack r2
+    zone b contains node n3
+
+    tenant shop contains service web
+
+    node n1 depends-on driver 580.1
+    ");
 }
 
 #[test]
@@ -120,20 +169,27 @@ fn what_is_unknown_is_said_with_the_reason() {
     );
     let view = stage.state.view();
     let mut text = String::new();
-    for name in ["n1", "n2", "n2/MIG-7", "n2/default/resnet:1", "r5", "rank", "model:resnet"] {
+    for name in ["n1", "n2", "n2/MIG-7", "n2/default/resnet:1", "r5", "rank"] {
         let entity = view.find(name).unwrap();
         writeln!(text, "{entity}: {}", view.unknown(&entity).join("; ")).unwrap();
     }
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    node n1: what is on it is unknown: it has never been heard of
+    node n2: rack unknown: the topology file names no rack of n2, and it has no label `rack`; zone unknown: the topology file names no zone of n2, and it has no label `zone`; driver unknown: its agent does not tell a version
+    mig-instance MIG-7 of n2: GPU unknown: the agent does not tell of which it is a part
+    replica default/resnet:1 of n2: GPU unknown: its server does not tell on which it runs
+    rack r5: zone unknown: the topology file does not say in which zone it is, and none of its nodes has a label `zone`
+    service rank: tenant unknown: the topology file gives rank none
+    ");
     let error = |name| view.find(name).unwrap_err().to_string();
-    insta::assert_snapshot!(error("default/bert:1"), @"");
+    insta::assert_snapshot!(error("default/bert:1"), @"nothing that is known is called `default/bert:1`; `gpuwarden topology --depth node` lists the nodes, and what is on a node is called NODE/NAME, e.g. node-a/default or node-a/default/bert:1");
     let both =
         self::stage("", "1 n1 snapshot models=bert\n2 n2 snapshot models=bert labels=rack:bert");
     let view = both.state.view();
     let error = |name| view.find(name).unwrap_err().to_string();
-    insta::assert_snapshot!(error("default"), @"");
-    insta::assert_snapshot!(error("bert"), @"");
-    insta::assert_snapshot!(error("zone:bert"), @"");
+    insta::assert_snapshot!(error("default"), @"`default` may be server default of n1, server default of n2; say which, with its kind (KIND:NAME) or its node (NODE/NAME)");
+    insta::assert_snapshot!(error("bert"), @"`bert` may be rack bert, model bert; say which, with its kind (KIND:NAME) or its node (NODE/NAME)");
+    insta::assert_snapshot!(error("zone:bert"), @"nothing that is known is called `zone:bert`; `gpuwarden topology --depth node` lists the nodes, and what is on a node is called NODE/NAME, e.g. node-a/default or node-a/default/bert:1");
 }
 
 #[test]
@@ -157,9 +213,22 @@ fn the_tree_counts_each_node_and_each_incident_once_and_names_the_unknown() {
         write!(text, ", {}+{} GPUs", t.gpus, t.mig_instances).unwrap();
         writeln!(text, ", {} models, {} open", t.replicas, t.open_incidents).unwrap();
     }
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    cluster other: 1 nodes (0 lost, 0 unheard), 1+0 GPUs, 0 models, 1 open
+      zone b: 1 nodes (0 lost, 0 unheard), 1+0 GPUs, 0 models, 1 open
+        rack r2: 1 nodes (0 lost, 0 unheard), 1+0 GPUs, 0 models, 1 open
+          node n2: 1 nodes (0 lost, 0 unheard), 1+0 GPUs, 0 models, 1 open
+    cluster prod: 3 nodes (0 lost, 1 unheard), 1+1 GPUs, 3 models, 1 open
+      zone a: 2 nodes (0 lost, 1 unheard), 1+1 GPUs, 1 models, 1 open
+        rack r1: 2 nodes (0 lost, 1 unheard), 1+1 GPUs, 1 models, 1 open
+          node n1: 1 nodes (0 lost, 0 unheard), 1+1 GPUs, 1 models, 1 open
+          node n9: 1 nodes (0 lost, 1 unheard), 0+0 GPUs, 0 models, 0 open
+      zone unknown: 1 nodes (0 lost, 0 unheard), 0+0 GPUs, 2 models, 0 open
+        rack unknown: 1 nodes (0 lost, 0 unheard), 0+0 GPUs, 2 models, 0 open
+          node n3: 1 nodes (0 lost, 0 unheard), 0+0 GPUs, 2 models, 0 open
+    ");
     let portrait = stage.state.portrait("GPU-0").unwrap_err().to_string();
-    insta::assert_snapshot!(portrait, @"");
+    insta::assert_snapshot!(portrait, @"`GPU-0` may be gpu GPU-0 of n1, gpu GPU-0 of n2; say which, with its kind (KIND:NAME) or its node (NODE/NAME)");
     let open = |name| stage.state.portrait(name).unwrap().open_total;
     assert_eq!(
         ["n1/GPU-0", "n1/MIG-1", "r1", "prod", "shop", "web", "n3"].map(open),

@@ -4,21 +4,10 @@ use super::{Refused, each, optional_time, parse};
 use crate::entity::Entity;
 use crate::pb;
 use crate::topology::{Branch, Edge, OpenIncident, Portrait, Totals};
-use crate::vocab::{IncidentId, NodeId};
-
-fn entity_to_wire(entity: &Entity) -> pb::Entity {
-    let node = entity.node.as_ref().map_or_else(String::new, |node| node.as_str().to_owned());
-    pb::Entity { kind: entity.kind.as_str().to_owned(), name: entity.name.to_string(), node }
-}
-
-fn entity_from_wire(wire: pb::Entity) -> Result<Entity, Refused> {
-    let node = (!wire.node.is_empty()).then(|| NodeId::new(&wire.node)).transpose();
-    let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
-    Ok(Entity { kind: parse("entity.kind", &wire.kind)?, name: wire.name.as_str().into(), node })
-}
+use crate::vocab::IncidentId;
 
 fn present(wire: Option<pb::Entity>, field: &'static str) -> Result<Entity, Refused> {
-    entity_from_wire(wire.ok_or_else(|| Refused::missing(field))?)
+    wire.ok_or_else(|| Refused::missing(field))?.try_into()
 }
 
 impl From<Totals> for pb::Totals {
@@ -72,9 +61,9 @@ impl TryFrom<pb::Branch> for Branch {
 impl From<Edge> for pb::Edge {
     fn from(edge: Edge) -> Self {
         Self {
-            from: Some(entity_to_wire(&edge.from)),
+            from: Some(edge.from.into()),
             kind: edge.kind.as_str().to_owned(),
-            to: Some(entity_to_wire(&edge.to)),
+            to: Some(edge.to.into()),
             at_unix_ns: edge.at.map_or(0, |at| at.unix_ns()),
         }
     }
@@ -120,8 +109,8 @@ impl TryFrom<pb::OpenIncident> for OpenIncident {
 impl From<Portrait> for pb::Portrait {
     fn from(portrait: Portrait) -> Self {
         Self {
-            entity: Some(entity_to_wire(&portrait.entity)),
-            ancestors: portrait.ancestors.iter().map(entity_to_wire).collect(),
+            entity: Some(portrait.entity.into()),
+            ancestors: portrait.ancestors.into_iter().map(Into::into).collect(),
             unknown: portrait.unknown,
             totals: portrait.totals.map(Into::into),
             edges: portrait.edges.into_iter().map(Into::into).collect(),
@@ -138,7 +127,7 @@ impl TryFrom<pb::Portrait> for Portrait {
     fn try_from(wire: pb::Portrait) -> Result<Self, Refused> {
         Ok(Self {
             entity: present(wire.entity, "portrait.entity")?,
-            ancestors: each(wire.ancestors, entity_from_wire)?,
+            ancestors: each(wire.ancestors, TryInto::try_into)?,
             unknown: wire.unknown,
             totals: wire.totals.map(Into::into),
             edges: each(wire.edges, TryInto::try_into)?,

@@ -12,7 +12,13 @@ fn what_the_whole_gpu_has_explains_its_instances_and_one_instance_does_not_expla
          11 node-a raise error-rate-high bert 0.2
          12 node-a raise error-rate-high resnet 0.2",
     );
-    insta::assert_snapshot!(stage.shown(), @"");
+    insta::assert_snapshot!(stage.shown(), @r"
+    #1 P3 gpu-oom open: gpu-memory-exhausted: service is degraded
+      node-a MIG-1 of GPU 0 gpu-memory-exhausted: first seen
+      node-a model bert error-rate-high: memory ran out: gpu-memory-exhausted 1 s earlier, same GPU
+    #2 P3 high-error-rate open: model resnet fails 20 % of requests
+      node-a model resnet error-rate-high: first seen
+    ");
 
     let mut stage = Stage::new(Policy::default());
     stage.play(
@@ -23,7 +29,14 @@ fn what_the_whole_gpu_has_explains_its_instances_and_one_instance_does_not_expla
          12 node-a raise model-unavailable resnet down
          13 node-a raise error-rate-high clip 0.2",
     );
-    insta::assert_snapshot!(stage.shown(), @"");
+    insta::assert_snapshot!(stage.shown(), @r"
+    #1 P2 gpu-hardware open: 1 of 1 replica of resnet down, but no traffic has been seen on it
+      node-a GPU 0 xid: first seen
+      node-a model bert error-rate-high: a GPU of the node is sick: xid 1 s earlier, same GPU
+      node-a model resnet model-unavailable: a GPU of the node is sick: xid 2 s earlier, same GPU
+    #2 P3 high-error-rate open: model clip fails 20 % of requests
+      node-a model clip error-rate-high: first seen
+    ");
 }
 
 #[test]
