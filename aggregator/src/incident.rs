@@ -155,7 +155,7 @@ impl Case {
                 EntityKind::Cluster | EntityKind::Zone | EntityKind::Rack | EntityKind::Driver
             )
         };
-        let scope = incident.roots.first().filter(whole).map(|root| root.entity.clone());
+        let scope = incident.roots.iter().find(whole).map(|root| root.entity.clone());
         let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {
             entity,
             rule: first.rule,

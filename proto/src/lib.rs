@@ -7,6 +7,7 @@
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
 //! - [`trace`]: where one event went
+//! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`topology`]: what stands where and what depends on what
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
@@ -19,6 +20,7 @@ pub mod fleet;
 pub mod incident;
 pub mod inventory;
 pub mod settings;
+pub mod shadow;
 pub mod time;
 pub mod topology;
 pub mod trace;

@@ -282,6 +282,32 @@ words! {
 }
 
 words! {
+    /// What a candidate config would have done otherwise than the live one.
+    DifferenceKind, "kind of difference" {
+        /// An incident that only the live config opens.
+        OnlyLive = "only-live",
+        /// An incident that only the candidate opens.
+        OnlyShadow = "only-shadow",
+        /// The candidate has one incident where the live config has several.
+        Merged = "merged",
+        /// The candidate has several incidents where the live config has one.
+        Split = "split",
+        /// Several incidents hold the same members in another way.
+        Regrouped = "regrouped",
+        /// The same incident has other members.
+        Members = "members",
+        /// It has another class.
+        Type = "type",
+        /// It is more or less urgent.
+        Severity = "severity",
+        /// It was opened earlier or later.
+        Detected = "detected",
+        /// It was over earlier or later.
+        Resolved = "resolved",
+    }
+}
+
+words! {
     /// How urgent, as the handbook defines it. Ordered: P1 is the least value and the most urgent.
     Severity, "severity" {
         /// Critical: complete outage or breach of an objective; answer within 15 minutes.

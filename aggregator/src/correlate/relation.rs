@@ -50,10 +50,9 @@ impl State {
                 let Some(first) = first else { continue };
                 let leads = model_of(&incident.members[0].subject) == Some(theirs);
                 self.dependency(finding, model, first, theirs, leads, &mut candidate);
-                for trouble in troubles {
-                    if fleet_wide(incident.kind) || trouble.fleet {
-                        self.service(finding, model, trouble, theirs, &mut candidate);
-                    }
+                if fleet_wide(incident.kind) {
+                    let all = troubles.iter();
+                    all.for_each(|each| self.service(finding, model, each, theirs, &mut candidate));
                 }
             }
             if candidate.reasons.strongest().is_some() {
@@ -178,8 +177,8 @@ fn kin(
     candidate: &mut Candidate,
 ) {
     let kind = type_of(finding.rule);
-    let concerns_others = incident.kind == kind || trouble.fleet;
-    if !fleet_wide(kind) || trouble.kind() != kind || !concerns_others || !trouble.is_beside(node) {
+    let alike = trouble.kind() == kind && incident.kind == kind;
+    if !fleet_wide(kind) || !alike || !trouble.is_beside(node) {
         return;
     }
     let apart = trouble.apart(finding.raised_at);

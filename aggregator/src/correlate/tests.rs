@@ -1,3 +1,6 @@
+mod order;
+mod properties;
+
 use std::collections::HashMap;
 
 use gpuwarden_proto::entity::Entity;

@@ -1,3 +1,5 @@
+mod product;
+
 use gpuwarden_proto::vocab::Phase;
 
 use super::*;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
@@ -14,7 +15,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Topology};
+use super::{Fleet, Incidents, Shadow, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -34,6 +35,7 @@ impl Routes {
         let metrics = Arc::clone(&ingest.metrics);
         let people = People {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
+            shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
             topology: TopologyServiceServer::new(Topology(desk)),
         };
@@ -65,6 +67,7 @@ impl Service<http::Request<Body>> for Routes {
 struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
+    shadow: ShadowServiceServer<Shadow>,
     topology: TopologyServiceServer<Topology>,
 }
 
@@ -82,6 +85,8 @@ impl Service<http::Request<Body>> for People {
             self.incidents.call(request)
         } else if is_for::<FleetServiceServer<Fleet>>(&request) {
             self.fleet.call(request)
+        } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
+            self.shadow.call(request)
         } else if is_for::<TopologyServiceServer<Topology>>(&request) {
             self.topology.call(request)
         } else {
