@@ -321,7 +321,7 @@ impl State {
 
     /// The same GPUs, each MIG instance followed by the GPU that it is a part of, as far as the node's
     /// last snapshot tells: what hits the whole hits its parts.
-    fn with_parents(&self, node: &NodeId, subject: &Subject, gpus: Vec<GpuUuid>) -> Vec<GpuUuid> {
+    fn with_parents(&self, node: &NodeId, subject: &Subject, gpus: &[GpuUuid]) -> Vec<GpuUuid> {
         let snapshot = self.nodes.get(node).and_then(|known| known.snapshot.as_ref());
         let parent = |uuid: &GpuUuid| {
             let parent = snapshot.filter(|_| uuid.is_mig())?.parent_of(uuid)?;

@@ -27,7 +27,7 @@ impl State {
             finding.gpus = self.gpus_of(node, &finding.subject);
         }
         if let Some(node) = node {
-            finding.gpus = self.with_parents(node, &finding.subject, finding.gpus);
+            finding.gpus = self.with_parents(node, &finding.subject, &finding.gpus);
         }
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.ledger(node).and_then(|findings| findings.get(&key)).copied();

@@ -19,10 +19,10 @@ impl View<'_> {
     pub fn edges(&self, entity: &Entity) -> Vec<Edge> {
         let mut edges = Edges { of: entity, found: Vec::new() };
         for part in self.holds(entity) {
-            edges.to(EdgeKind::Contains, part);
+            edges.begin(EdgeKind::Contains, part);
         }
         for whole in self.within(entity) {
-            edges.from(whole, EdgeKind::Contains);
+            edges.end(whole, EdgeKind::Contains);
         }
         match (entity.kind, &entity.node) {
             (EntityKind::Replica, Some(node)) => self.of_replica(node, &mut edges),
@@ -46,18 +46,18 @@ impl View<'_> {
         let Some((_, replica)) = self.replicas_on(node).find(|(each, _)| each == own) else {
             return;
         };
-        edges.to(EdgeKind::Serves, version(replica));
+        edges.begin(EdgeKind::Serves, version(replica));
         if let Some((to, at)) = self.changed(node, replica) {
-            edges.to_since(EdgeKind::ChangedBy, to, at);
+            edges.begin_since(EdgeKind::ChangedBy, to, at);
         }
         let gpus = self.gpus(node, replica);
         for gpu in gpus {
-            edges.to(EdgeKind::DependsOn, Entity::gpu(node, gpu));
+            edges.begin(EdgeKind::DependsOn, Entity::gpu(node, gpu));
         }
         for (other, each) in self.replicas_on(node).filter(|(each, _)| each != own) {
             if self.gpus(node, each).iter().any(|gpu| gpus.contains(gpu)) {
-                edges.to(EdgeKind::CoLocated, other.clone());
-                edges.from(other, EdgeKind::CoLocated);
+                edges.begin(EdgeKind::CoLocated, other.clone());
+                edges.end(other, EdgeKind::CoLocated);
             }
         }
     }
@@ -66,7 +66,7 @@ impl View<'_> {
         let name = edges.of.name.clone();
         for (replica, each) in self.replicas_on(node) {
             if self.gpus(node, each).iter().any(|gpu| gpu.as_str() == &*name) {
-                edges.from(replica, EdgeKind::DependsOn);
+                edges.end(replica, EdgeKind::DependsOn);
             }
         }
     }
@@ -74,16 +74,16 @@ impl View<'_> {
     fn of_node(&self, node: &NodeId, edges: &mut Edges<'_>) {
         let Some(driver) = self.graph.group_of(node, EntityKind::Driver) else { return };
         if let Some(recent) = self.changes.of_driver(node, EVER) {
-            edges.to_since(EdgeKind::ChangedBy, driver.clone(), recent.at);
+            edges.begin_since(EdgeKind::ChangedBy, driver.clone(), recent.at);
         }
-        edges.to(EdgeKind::DependsOn, driver);
+        edges.begin(EdgeKind::DependsOn, driver);
     }
 
     fn of_driver(&self, edges: &mut Edges<'_>) {
         for node in self.graph.nodes(edges.of) {
-            edges.from(Entity::node(node), EdgeKind::DependsOn);
+            edges.end(Entity::node(node), EdgeKind::DependsOn);
             if let Some(recent) = self.changes.of_driver(node, EVER) {
-                edges.from_since(Entity::node(node), EdgeKind::ChangedBy, recent.at);
+                edges.end_since(Entity::node(node), EdgeKind::ChangedBy, recent.at);
             }
         }
     }
@@ -93,10 +93,10 @@ impl View<'_> {
         let Some((model, _)) = own.name.rsplit_once(':') else { return };
         for (node, entity, replica) in self.copies(model) {
             if let Some((_, at)) = self.changed(node, replica).filter(|(to, _)| to == own) {
-                edges.from_since(entity.clone(), EdgeKind::ChangedBy, at);
+                edges.end_since(entity.clone(), EdgeKind::ChangedBy, at);
             }
             if version(replica) == *own {
-                edges.from(entity, EdgeKind::Serves);
+                edges.end(entity, EdgeKind::Serves);
             }
         }
     }
@@ -104,21 +104,21 @@ impl View<'_> {
     fn of_model(&self, edges: &mut Edges<'_>) {
         let Ok(model) = ModelName::new(&edges.of.name) else { return };
         for service in self.graph.services(&model) {
-            edges.to(EdgeKind::Serves, group(EntityKind::Service, service));
+            edges.begin(EdgeKind::Serves, group(EntityKind::Service, service));
         }
     }
 
     fn of_service(&self, edges: &mut Edges<'_>) {
         let name = edges.of.name.clone();
         for asker in self.graph.askers(&name) {
-            edges.from(group(EntityKind::Service, asker), EdgeKind::DependsOn);
+            edges.end(group(EntityKind::Service, asker), EdgeKind::DependsOn);
         }
         let Some(service) = self.graph.service(&name) else { return };
         for model in &service.models {
-            edges.from(Entity::fleet(EntityKind::Model, model.as_str()), EdgeKind::Serves);
+            edges.end(Entity::fleet(EntityKind::Model, model.as_str()), EdgeKind::Serves);
         }
         for asked in &service.depends_on {
-            edges.to(EdgeKind::DependsOn, group(EntityKind::Service, asked));
+            edges.begin(EdgeKind::DependsOn, group(EntityKind::Service, asked));
         }
     }
 
@@ -147,19 +147,19 @@ struct Edges<'a> {
 }
 
 impl Edges<'_> {
-    fn to(&mut self, kind: EdgeKind, to: Entity) {
+    fn begin(&mut self, kind: EdgeKind, to: Entity) {
         self.found.push(Edge { from: self.of.clone(), kind, to, at: None });
     }
 
-    fn to_since(&mut self, kind: EdgeKind, to: Entity, at: Timestamp) {
+    fn begin_since(&mut self, kind: EdgeKind, to: Entity, at: Timestamp) {
         self.found.push(Edge { from: self.of.clone(), kind, to, at: Some(at) });
     }
 
-    fn from(&mut self, from: Entity, kind: EdgeKind) {
+    fn end(&mut self, from: Entity, kind: EdgeKind) {
         self.found.push(Edge { from, kind, to: self.of.clone(), at: None });
     }
 
-    fn from_since(&mut self, from: Entity, kind: EdgeKind, at: Timestamp) {
+    fn end_since(&mut self, from: Entity, kind: EdgeKind, at: Timestamp) {
         self.found.push(Edge { from, kind, to: self.of.clone(), at: Some(at) });
     }
 }

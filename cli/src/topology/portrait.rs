@@ -12,9 +12,11 @@ use crate::text::{Paint, WIDTH, clean};
 /// Things of one kind that are listed.
 const LISTED_MAX: usize = 24;
 
-/// How an edge is told: the words where the thing is its beginning, and where it is its end; `None`
-/// where the other side tells it.
-const WORDS: [(EdgeKind, Option<&str>, Option<&str>); 5] = [
+/// Words for an edge; `None` where they would say again what stands there already.
+type Words = Option<&'static str>;
+
+/// How an edge is told: where the thing is its beginning, and where it is its end.
+const WORDS: [(EdgeKind, Words, Words); 5] = [
     (EdgeKind::Contains, Some("holds"), None),
     (EdgeKind::Serves, Some("serves"), Some("served by")),
     (EdgeKind::DependsOn, Some("depends on"), Some("needed by")),

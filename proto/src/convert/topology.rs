@@ -3,6 +3,7 @@
 use super::{Refused, each, optional_time, parse};
 use crate::entity::Entity;
 use crate::pb;
+use crate::time::Timestamp;
 use crate::topology::{Branch, Edge, OpenIncident, Portrait, Totals};
 use crate::vocab::IncidentId;
 
@@ -64,7 +65,7 @@ impl From<Edge> for pb::Edge {
             from: Some(edge.from.into()),
             kind: edge.kind.as_str().to_owned(),
             to: Some(edge.to.into()),
-            at_unix_ns: edge.at.map_or(0, |at| at.unix_ns()),
+            at_unix_ns: edge.at.map_or(0, Timestamp::unix_ns),
         }
     }
 }
