@@ -33,6 +33,7 @@ mod trouble;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use gpuwarden_proto::convert::PARTS_MAX;
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, Member, WatchChange};
@@ -333,7 +334,8 @@ impl State {
         };
         let of_each =
             gpus.iter().flat_map(|uuid| std::iter::once(uuid.clone()).chain(parent(uuid)));
-        own.into_iter().chain(of_each.collect::<Vec<_>>()).collect()
+        // No more than can be read back from disk.
+        own.into_iter().chain(of_each).take(PARTS_MAX).collect()
     }
 
     /// Takes a node's own word for where it stands.

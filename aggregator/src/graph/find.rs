@@ -106,9 +106,14 @@ impl View<'_> {
             let Some(snapshot) = self.snapshot(node) else { continue };
             let gpus = snapshot.gpus.iter().filter(|gpu| gpu.uuid.as_str() == name);
             found.extend(gpus.map(|gpu| Entity::gpu(node, &gpu.uuid)));
-            if snapshot.servers.iter().any(|server| name.starts_with(server.name.as_str())) {
-                let here = self.everything_on(node).into_iter();
-                found.extend(here.filter(|entity| &*entity.name == name));
+            for rest in snapshot.servers.iter().filter_map(|s| name.strip_prefix(s.name.as_str())) {
+                if rest.is_empty() {
+                    let node = Some(node.clone());
+                    found.push(Entity { kind: EntityKind::Server, name: name.into(), node });
+                } else if rest.starts_with('/') {
+                    let here = self.replicas_on(node).map(|(replica, _)| replica);
+                    found.extend(here.filter(|replica| &*replica.name == name));
+                }
             }
         }
         found
