@@ -67,11 +67,17 @@ impl State {
 
     /// Whether a member is about a thing, or about something in it.
     fn is_on(&self, entity: &Entity, member: &Member) -> bool {
-        if member.about.contains(entity)
-            || matches!(&member.subject, Subject::Service { service }
-            if entity.kind == EntityKind::Service && service.as_str() == &*entity.name)
-        {
+        let named = |about: &Entity| about.kind == entity.kind && about.name == entity.name;
+        let here = |about: &Entity| about.node.is_none() || about.node == entity.node;
+        if member.about.iter().any(|about| named(about) && here(about)) {
             return true;
+        }
+        if let Subject::Service { service } = &member.subject {
+            return match entity.kind {
+                EntityKind::Service => service.as_str() == &*entity.name,
+                EntityKind::Tenant => self.is_of(service.as_str(), entity),
+                _ => false,
+            };
         }
         if let Some(node) = &entity.node {
             return member.is_on(node) && is_about(entity, member);
