@@ -27,6 +27,7 @@ mod relation;
 mod resting;
 mod root;
 mod said;
+mod shown;
 pub mod sight;
 mod snapshot;
 mod standing;
@@ -35,6 +36,7 @@ mod trouble;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use gpuwarden_proto::convert::PARTS_MAX;
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, Member, WatchChange};
@@ -351,6 +353,24 @@ impl State {
         let models = servers.filter(|each| each.name == *server).flat_map(|each| &each.models);
         let gpus = models.filter(|each| each.name == *model).flat_map(|each| each.gpus.clone());
         gpus.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The same GPUs, each MIG instance followed by the GPU that it is a part of, as far as the node's
+    /// last snapshot tells: what hits the whole hits its parts.
+    fn with_parents(&self, node: &NodeId, subject: &Subject, gpus: &[GpuUuid]) -> Vec<GpuUuid> {
+        let snapshot = self.nodes.get(node).and_then(|known| known.snapshot.as_ref());
+        let parent = |uuid: &GpuUuid| {
+            let parent = snapshot.filter(|_| uuid.is_mig())?.parent_of(uuid)?;
+            (!gpus.contains(parent)).then(|| parent.clone())
+        };
+        let own = match subject {
+            Subject::Gpu { uuid, .. } | Subject::Process { gpu: uuid, .. } => parent(uuid),
+            _ => None,
+        };
+        let of_each =
+            gpus.iter().flat_map(|uuid| std::iter::once(uuid.clone()).chain(parent(uuid)));
+        // No more than can be read back from disk.
+        own.into_iter().chain(of_each).take(PARTS_MAX).collect()
     }
 
     /// Takes a node's own word for where it stands.

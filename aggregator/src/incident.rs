@@ -153,7 +153,10 @@ impl Case {
         let active = incident.members.iter().filter(|m| m.cleared_at.is_none()).count();
         let quiet_since = (incident.state == IncidentState::Quiet).then_some(now);
         let whole = |root: &&Root| {
-            matches!(root.entity.kind, EntityKind::Rack | EntityKind::Zone | EntityKind::Driver)
+            matches!(
+                root.entity.kind,
+                EntityKind::Cluster | EntityKind::Zone | EntityKind::Rack | EntityKind::Driver
+            )
         };
         let scope = incident.roots.iter().find(whole).map(|root| root.entity.clone());
         let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {

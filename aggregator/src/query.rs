@@ -2,16 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{CommandError, Request};
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::store::{History, StoreError};
 use crate::trace::{Absent, Around, Kept};
@@ -56,6 +59,9 @@ pub enum AskError {
         "no candidate config runs beside the live one; name one with shadow.config or --shadow"
     )]
     NoShadow,
+    /// There is no such thing in the fleet.
+    #[error(transparent)]
+    Entity(#[from] NotFound),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -156,6 +162,24 @@ impl Desk {
     pub async fn changes(&self, limit: usize) -> Result<Vec<ObservedChange>, AskError> {
         let limit = if limit == 0 { LIMIT_DEFAULT } else { limit.min(LIMIT_MAX) };
         self.ask(|answer| Request::Changes(limit, answer)).await
+    }
+
+    /// The fleet as a tree, down to things of a kind.
+    ///
+    /// # Errors
+    ///
+    /// The aggregator stops.
+    pub async fn tree(&self, deepest: EntityKind) -> Result<Vec<Branch>, AskError> {
+        self.ask(|answer| Request::Tree(deepest, answer)).await
+    }
+
+    /// All that is known of the thing of a name.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name or there are several, or the aggregator stops.
+    pub async fn portrait(&self, name: String) -> Result<Portrait, AskError> {
+        Ok(self.ask(|answer| Request::Portrait(name, answer)).await??)
     }
 
     /// Where one event went, for each outbox of the node that gave this number, the newest first.

@@ -1,8 +1,9 @@
-//! The edge to people and scripts: `IncidentService` and `FleetService`.
+//! The edge to people and scripts: `IncidentService`, `FleetService` and `TopologyService`.
 
 mod gate;
 mod routes;
 mod shadow;
+mod topology;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,8 +19,10 @@ use tonic::{Request, Response, Status};
 pub use gate::Bounds;
 pub use routes::Routes;
 pub use shadow::Shadow;
+pub use topology::Topology;
 
 use crate::core::CommandError;
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::query::{AskError, Desk};
 use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
@@ -203,7 +206,10 @@ fn status(error: AskError) -> Status {
     let text = error.to_string();
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
-        AskError::Event(_) | AskError::NoShadow => Status::not_found(text),
+        AskError::Event(_) | AskError::Entity(NotFound::Unknown(_)) | AskError::NoShadow => {
+            Status::not_found(text)
+        }
+        AskError::Entity(NotFound::Several { .. }) => Status::invalid_argument(text),
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

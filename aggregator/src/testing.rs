@@ -10,6 +10,7 @@
 //! 15 node-a clear error-rate-high bert
 //! 20 node-a snapshot models=bert:9 sources=nvml,triton/default active=queue-backup/bert
 //! 21 node-a snapshot labels=rack:r1,zone:a driver=570.1
+//! 22 node-a snapshot gpus=GPU-0,MIG-9<GPU-0 models=bert:9@MIG-9
 //! 25 node-a lost
 //! 30 node-a back
 //! 40 - raise external-alert alert:Slow down about=service:chat,model:bert
@@ -30,7 +31,7 @@ use gpuwarden_proto::convert::encode_event;
 use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Body, Change, Event, Evidence, Finding, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::Incident;
-use gpuwarden_proto::inventory::{Model, Server, Snapshot, Source};
+use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::uplink_service_client::UplinkServiceClient;
 use gpuwarden_proto::time::Timestamp;
@@ -58,13 +59,17 @@ pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-/// `gpu0`, `proc7`, `server`, `node`, `nvml`, `service:chat`, `alert:NAME/KEY`, `report:WHO`, or a
-/// model; `bert@other` is a model of another server.
+/// `gpu0`, `mig9`, `proc7`, `server`, `node`, `nvml`, `service:chat`, `alert:NAME/KEY`, `report:WHO`,
+/// or a model; `bert@other` is a model of another server.
 pub(crate) fn subject(text: &str) -> Subject {
     let server = |name| ServerName::new(name).unwrap();
     if let Some(index) = text.strip_prefix("gpu") {
         let uuid = GpuUuid::new(&format!("GPU-{index}")).unwrap();
         return Subject::Gpu { uuid, index: index.parse().ok() };
+    }
+    if let Some(number) = text.strip_prefix("mig") {
+        let uuid = GpuUuid::new(&format!("MIG-{number}")).unwrap();
+        return Subject::Gpu { uuid, index: Some(0) };
     }
     if let Some(pid) = text.strip_prefix("proc") {
         let gpu = GpuUuid::new("GPU-0").unwrap();
@@ -153,6 +158,7 @@ pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
                     models: list.map(model).collect(),
                 }];
             }
+            "gpus" => snapshot.gpus = list.map(listed_gpu).collect(),
             "sources" => snapshot.sources = list.map(source).collect(),
             "labels" => {
                 let pairs = list.map(|pair| pair.split_once(':').unwrap());
@@ -172,7 +178,29 @@ pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
     snapshot
 }
 
+/// `GPU-0`, or `MIG-9<GPU-0` for a MIG instance of it.
+fn listed_gpu(text: &str) -> Gpu {
+    let (uuid, parent) = match text.split_once('<') {
+        Some((uuid, parent)) => (uuid, GpuUuid::new(parent).ok()),
+        None => (text, None),
+    };
+    Gpu {
+        uuid: GpuUuid::new(uuid).unwrap(),
+        index: 0,
+        name: String::new(),
+        pci_bus_id: String::new(),
+        memory_total_bytes: 80 << 30,
+        memory_used_bytes: None,
+        utilization_ratio: None,
+        lost: false,
+        profile: parent.as_ref().map_or("", |_| "1g.10gb").to_owned(),
+        parent,
+    }
+}
+
+/// `NAME`, `NAME:RATE`, each with `@GPU` where it runs on one.
 fn model(text: &str) -> Model {
+    let (text, on) = text.split_once('@').unwrap_or((text, ""));
     let (name, rate) = text.split_once(':').unwrap_or((text, ""));
     Model {
         name: ModelName::new(name).unwrap(),
@@ -181,7 +209,7 @@ fn model(text: &str) -> Model {
         reason: String::new(),
         requests_per_s: rate.parse().ok(),
         pending: None,
-        gpus: Vec::new(),
+        gpus: GpuUuid::new(on).into_iter().collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
+use gpuwarden_proto::vocab::{EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
 
@@ -45,6 +45,8 @@ pub enum Command {
     Incidents(Incidents),
     /// Show the nodes of the fleet.
     Nodes,
+    /// Show what stands where and what depends on what.
+    Topology(Topology),
     /// Show what was done to the fleet.
     #[command(subcommand)]
     Change(Change),
@@ -76,6 +78,43 @@ pub struct Up {
     /// Where the aggregator serves HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
     pub http: SocketAddr,
+}
+
+/// `gpuwarden topology`.
+#[derive(Debug, clap::Args)]
+pub struct Topology {
+    /// One thing: its name, NODE/NAME for what is on one node, KIND:NAME where a name is not enough,
+    /// e.g. `gpu-node-1`, `gpu-node-1/default/bert:1`, `service:search`.
+    #[arg(value_name = "ENTITY")]
+    pub entity: Option<String>,
+    /// How deep the tree of the whole fleet goes.
+    #[arg(long, value_enum, default_value_t = Depth::Rack, conflicts_with = "entity")]
+    pub depth: Depth,
+}
+
+/// Where the tree of the fleet ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    /// Clusters alone.
+    Cluster,
+    /// Down to zones.
+    Zone,
+    /// Down to racks.
+    Rack,
+    /// All nodes.
+    Node,
+}
+
+impl Depth {
+    /// The kind of thing at which it ends.
+    pub fn kind(self) -> EntityKind {
+        match self {
+            Self::Cluster => EntityKind::Cluster,
+            Self::Zone => EntityKind::Zone,
+            Self::Rack => EntityKind::Rack,
+            Self::Node => EntityKind::Node,
+        }
+    }
 }
 
 /// `gpuwarden incidents`.

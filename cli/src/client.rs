@@ -12,7 +12,9 @@ use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
+use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
@@ -101,6 +103,7 @@ pub struct Client {
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
     shadow: ShadowServiceClient<Channel>,
+    topology: TopologyServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -108,6 +111,15 @@ pub struct Client {
 pub struct IncidentList {
     /// The incidents.
     pub incidents: Vec<Incident>,
+    /// There are more.
+    pub truncated: bool,
+}
+
+/// The fleet as a tree, and whether it is all of it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Tree {
+    /// Its branches, each followed by what is in it.
+    pub branches: Vec<Branch>,
     /// There are more.
     pub truncated: bool,
 }
@@ -159,8 +171,11 @@ impl Client {
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let shadow =
             ShadowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
-        let fleet = FleetServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet, shadow })
+        let fleet =
+            FleetServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let topology =
+            TopologyServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, shadow, topology })
     }
 
     /// Incidents; `None` leaves the limit to the server.
@@ -260,6 +275,28 @@ impl Client {
         let changes: Result<_, Refused> =
             answer.changes.into_iter().map(TryInto::try_into).collect();
         Ok(changes?)
+    }
+
+    /// The fleet as a tree, down to things of this kind.
+    pub async fn tree(&mut self, deepest: &str) -> Result<Tree, ClientError> {
+        let request = pb::GetTreeRequest { depth: deepest.to_owned() };
+        let answer = self.topology.get_tree(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let branches: Result<_, Refused> =
+            answer.branches.into_iter().map(TryInto::try_into).collect();
+        Ok(Tree { branches: branches?, truncated: answer.truncated })
+    }
+
+    /// All that is known of the thing of a name.
+    pub async fn portrait(&mut self, name: &str) -> Result<Portrait, ClientError> {
+        let request = pb::GetPortraitRequest { name: name.to_owned() };
+        let answer = self.topology.get_portrait(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let missing = || ClientError::Failed {
+            url: self.url.clone(),
+            reason: "it answered without what was asked for".to_owned(),
+        };
+        Ok(answer.portrait.ok_or_else(missing)?.try_into()?)
     }
 
     fn one(&self, answer: Result<Option<pb::Incident>, Status>) -> Result<Incident, ClientError> {

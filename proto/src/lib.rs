@@ -9,6 +9,7 @@
 //! - [`trace`]: where one event went
 //! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
+//! - [`topology`]: what stands where and what depends on what
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
 
@@ -21,6 +22,7 @@ pub mod inventory;
 pub mod settings;
 pub mod shadow;
 pub mod time;
+pub mod topology;
 pub mod trace;
 pub mod uplink;
 pub mod vocab;

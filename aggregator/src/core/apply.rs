@@ -54,6 +54,8 @@ impl Core {
                 let newest = self.changes.iter().rev().take(limit).cloned().collect();
                 reply(answer, newest);
             }
+            Request::Tree(deepest, answer) => reply(answer, self.state.tree(deepest)),
+            Request::Portrait(name, answer) => reply(answer, self.state.portrait(&name)),
         }
     }
 

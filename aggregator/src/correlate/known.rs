@@ -26,6 +26,9 @@ impl State {
         if let Some(node) = node.filter(|_| finding.gpus.is_empty()) {
             finding.gpus = self.gpus_of(node, &finding.subject);
         }
+        if let Some(node) = node {
+            finding.gpus = self.with_parents(node, &finding.subject, &finding.gpus);
+        }
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.ledger(node).and_then(|findings| findings.get(&key)).copied();
         let place = place.map(|place| self.at_home(place));

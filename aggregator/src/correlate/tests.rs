@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{Stage, at};
 
+mod wholes;
+
 fn play(script: &str) -> String {
     Stage::new(Policy::default()).play(script).shown()
 }

@@ -48,7 +48,7 @@ fn a_shorter_quiet_period_ends_earlier_and_splits() {
         + &line(60, "raised", "xid", "gpu")
         + &line(70, "cleared", "xid", "gpu")
         + &line(300, "raised", "latency-high", "t5");
-    let shadow = "[incidents]\nquiet_period = \"10s\"\n";
+    let shadow = "[incidents]\nquiet_period = \"10s\"\nreopen_within = \"0s\"\n";
     insta::assert_snapshot!(told(&log, "", shadow), @r"
     3 live, 4 in the shadow, 1 the same
     split: one is 2 in the shadow: node-a model bert: seen

@@ -139,9 +139,8 @@ fn what_was_over_before_it_was_told_joins_the_incident_of_its_time_and_wakes_nob
     insta::assert_snapshot!(stage.shown(), @r"
     #1 P2 high-error-rate resolved: model bert fails 30 % of requests
       node-a model bert error-rate-high (over): first seen
-    #2 P3 high-error-rate resolved: model bert fails 95 % of requests
-      node-b model bert error-rate-high (over): first seen
-    #3 P3 gpu-hardware resolved: xid: service is degraded
+      node-b model bert error-rate-high (over): bert has the same trouble on node-a
+    #2 P3 gpu-hardware resolved: xid: service is degraded
       node-b GPU 1 xid (over): first seen
       node-b model resnet queue-backup (over): a GPU of the node is sick: xid 10 s earlier, same node
     ");
@@ -153,6 +152,7 @@ fn what_was_over_before_it_was_told_joins_the_incident_of_its_time_and_wakes_nob
     cleared node-a model bert error-rate-high is over
     quiet no member is active any more
     resolved quiet for 1 min
+    late node-b model bert error-rate-high came 9 min late: error-rate-high seen (bert has the same trouble on node-a)
     ");
 }
 
