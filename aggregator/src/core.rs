@@ -8,6 +8,7 @@
 mod apply;
 mod pending;
 mod sessions;
+mod silence;
 mod writer;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
+pub use silence::{SilenceAnswer, SilenceError, SilenceRequest};
 pub use writer::Writer;
 
 use self::pending::{Debts, Pending};
@@ -42,6 +44,7 @@ use crate::intake::{Stale, TICK};
 use crate::node::SessionId;
 use crate::status::Metrics;
 use crate::store::{Retention, StoreError, Transaction};
+use crate::suppress::{LISTED_FOR, Suppressor};
 use crate::watch::{Board, Watch};
 
 /// Ticks between two looks at what is old enough to be forgotten.
@@ -87,6 +90,8 @@ pub enum Request {
     Gone(NodeId, SessionId),
     /// A person's word.
     Command(IncidentId, Command, Answer),
+    /// About what is held back.
+    Silence(SilenceRequest),
     /// Which incidents are open.
     Open(oneshot::Sender<Vec<Arc<Incident>>>),
     /// One incident.
@@ -130,6 +135,7 @@ pub struct Core {
     clock: Clock,
     metrics: Arc<Metrics>,
     state: State,
+    suppressor: Suppressor,
     board: Board,
     sessions: Sessions,
     changes: VecDeque<ObservedChange>,
@@ -179,6 +185,7 @@ impl Core {
         clock: Clock,
         metrics: Arc<Metrics>,
         state: State,
+        suppressor: Suppressor,
         changes: Vec<ObservedChange>,
         writer: Writer,
     ) -> Self {
@@ -191,6 +198,7 @@ impl Core {
             clock,
             metrics,
             state,
+            suppressor,
             board,
             sessions: Sessions::default(),
             changes: changes.into(),
@@ -273,10 +281,11 @@ impl Core {
             Commit::Idle => {}
             Commit::Running(_) | Commit::Pruning => return,
             Commit::Held(held) => {
+                let error = held.error.clone();
                 // Nothing reaches the disk, and people must see it all the same.
-                self.state.rank_all();
+                self.weigh(now);
                 self.board.publish(&self.pending.unseen(&self.state));
-                return self.pending.excuse(&held.error);
+                return self.pending.excuse(&error);
             }
         }
         if self.prune_due {
@@ -285,10 +294,10 @@ impl Core {
             self.commit = Commit::Pruning;
             return;
         }
+        self.weigh(now);
         if self.pending.is_empty() {
             return;
         }
-        self.state.rank_all();
         let (transaction, debts) = self.pending.take(&self.state);
         if transaction.is_empty() {
             self.settle(debts);
@@ -302,6 +311,7 @@ impl Core {
         Retention {
             batches_before: now.before(self.config.keep_events),
             incidents_before: now.before(self.config.keep_incidents),
+            silences_before: now.before(LISTED_FOR),
             bytes_max: self.config.limits.store_bytes,
             rows_max: PRUNED_MAX,
         }
@@ -315,6 +325,7 @@ impl Core {
                 self.metrics.streams_behind.inc();
             }
         }
+        debts.silence_answers.into_iter().for_each(SilenceAnswer::give);
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);
             let incident = incident.ok_or(CommandError::Refused(Refusal::Unknown(id)));

@@ -154,6 +154,12 @@ impl Graph {
         self.zone(node)
     }
 
+    /// The cluster's name; empty when it has none.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.topology.cluster
+    }
+
     /// The services that a model is part of, in the order of their names.
     #[must_use]
     pub fn services(&self, model: &ModelName) -> &[Arc<str>] {

@@ -20,6 +20,7 @@
 //! Silence never clears a member: only the node's own word does.
 
 mod command;
+mod held;
 mod timeline;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
 
 pub use command::{Command, Refusal};
+pub use held::Suppressed;
 pub use timeline::{Kind, SELF};
 
 /// Pieces of evidence kept of one finding.
@@ -132,6 +134,8 @@ impl Case {
             timeline_dropped: 0,
             roots: Vec::new(),
             merged_into: None,
+            suppressed_by: Vec::new(),
+            held_since: None,
         };
         let mut case = Self { incident, limits, active: 1, quiet_since: None, scope: None };
         case.entitle();

@@ -10,6 +10,7 @@
 //! - [`core`]: the one task that owns the state
 //! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
 //!   things mean; pure
+//! - [`suppress`]: what is held back, by whom or what, and why; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -36,6 +37,7 @@ pub mod replica;
 pub mod service;
 pub mod status;
 pub mod store;
+pub mod suppress;
 pub mod trace;
 pub mod watch;
 
@@ -67,6 +69,7 @@ use crate::query::Desk;
 use crate::service::{Bounds, Routes};
 use crate::status::Metrics;
 use crate::store::{Loaded, SqliteStore, Store, StoreError, StoreFault};
+use crate::suppress::Suppressor;
 
 /// Batches between the streams and the core.
 const BATCHES_MAX: usize = 128;
@@ -156,12 +159,13 @@ impl Aggregator {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
         let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
-        let (state, changes) = restored(&config, loaded, now);
+        let (state, suppressor, changes) = restored(&config, loaded, now);
         let core = Core::new(
             Arc::clone(&config),
             clock.clone(),
             Arc::clone(&metrics),
             state,
+            suppressor,
             changes,
             writer,
         );
@@ -288,7 +292,7 @@ fn restored(
     config: &Config,
     loaded: Loaded,
     now: Timestamp,
-) -> (State, Vec<gpuwarden_proto::fleet::ObservedChange>) {
+) -> (State, Suppressor, Vec<gpuwarden_proto::fleet::ObservedChange>) {
     let mut nodes: HashMap<NodeId, Node> = HashMap::new();
     for row in loaded.nodes {
         let mut node = Node::new(row.last_seen_at);
@@ -309,5 +313,7 @@ fn restored(
     let mut state =
         State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
     loaded.changes.iter().for_each(|change| state.recall(change));
-    (state, loaded.changes)
+    let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
+    suppressor.restore(loaded.silences, loaded.next_silence, &state, now);
+    (state, suppressor, loaded.changes)
 }

@@ -20,13 +20,14 @@ use gpuwarden_proto::time::Timestamp;
 use self::drive::Drive;
 use self::log::{Log, LogError};
 use crate::config::Config;
+use crate::suppress::Suppressor;
 
 /// What is replayed, and by what.
 #[derive(Debug)]
 pub struct Replay<R> {
     /// The log.
     pub events: Log<R>,
-    /// The settings, of which correlation's are used.
+    /// The settings, of which correlation's and the inhibition rules are used.
     pub config: Config,
     /// Bad lines are counted and passed over.
     pub skip_bad: bool,
@@ -59,7 +60,8 @@ impl<R: BufRead> Replay<R> {
     /// The log cannot be read, or a line is bad and bad lines are not passed over.
     pub fn run(self) -> Result<Replayed, LogError> {
         let Self { mut events, config, skip_bad, until } = self;
-        let mut drive = Drive::new(config.policy());
+        let suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
+        let mut drive = Drive::new(config.policy(), suppressor);
         let (mut bad, mut refused) = (Tally::default(), Tally::default());
         loop {
             let line = match events.next_line() {

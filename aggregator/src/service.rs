@@ -1,7 +1,8 @@
-//! The edge to people and scripts: `IncidentService` and `FleetService`.
+//! The edge to people and scripts: `IncidentService`, `FleetService` and `SilenceService`.
 
 mod gate;
 mod routes;
+mod silence;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
 pub use routes::Routes;
+pub use silence::Silences;
 
-use crate::core::CommandError;
+use crate::core::{CommandError, SilenceError};
 use crate::incident::{Command, Refusal};
-use crate::query::{AskError, Desk};
+use crate::query::{AskError, Desk, HeldBack};
+use crate::suppress;
 use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
 
 /// An answer stays below this, since clients read 4 MiB by default.
@@ -41,12 +44,20 @@ impl IncidentService for Incidents {
         &self,
         request: Request<pb::ListIncidentsRequest>,
     ) -> Answer<pb::ListIncidentsResponse> {
-        let pb::ListIncidentsRequest { include_resolved, limit } = request.into_inner();
-        let page = self.0.incidents(include_resolved, limit as usize).await.map_err(status)?;
+        let pb::ListIncidentsRequest { include_resolved, limit, include_held, only_held } =
+            request.into_inner();
+        let held = match (only_held, include_held) {
+            (true, _) => HeldBack::Only,
+            (false, true) => HeldBack::Shown,
+            (false, false) => HeldBack::Counted,
+        };
+        let page =
+            self.0.incidents(include_resolved, held, limit as usize).await.map_err(status)?;
         let all = page.incidents.len();
         let incidents = fitting(page.incidents.iter().map(wire));
         let truncated = page.truncated || incidents.len() < all;
-        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated }))
+        let held_back = page.held_back as u64;
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated, held_back }))
     }
 
     async fn get_incident(
@@ -183,6 +194,14 @@ fn status(error: AskError) -> Status {
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
         AskError::Event(_) => Status::not_found(text),
+        AskError::Silence(SilenceError::NotStored(_)) => Status::unavailable(text),
+        AskError::Silence(SilenceError::Refused(refusal)) => match refusal {
+            suppress::Refusal::Bad(_) => Status::invalid_argument(text),
+            suppress::Refusal::Unknown(_) => Status::not_found(text),
+            suppress::Refusal::Crowded(_) | suppress::Refusal::Over { .. } => {
+                Status::failed_precondition(text)
+            }
+        },
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::silence::Silence;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Entry;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
@@ -67,6 +68,8 @@ pub struct Transaction {
     pub nodes: Vec<NodeRow>,
     /// Changes that were observed.
     pub changes: Vec<ObservedChange>,
+    /// Silences as they now are.
+    pub silences: Vec<Silence>,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -75,12 +78,13 @@ impl Transaction {
     /// It would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { batches, marks, incidents, nodes, changes, next_incident: _ } = self;
+        let Self { batches, marks, incidents, nodes, changes, silences, next_incident: _ } = self;
         batches.is_empty()
             && marks.is_empty()
             && incidents.is_empty()
             && nodes.is_empty()
             && changes.is_empty()
+            && silences.is_empty()
     }
 }
 
@@ -95,6 +99,10 @@ pub struct Loaded {
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// The newest changes, oldest first.
     pub changes: Vec<ObservedChange>,
+    /// Silences, by number.
+    pub silences: Vec<Silence>,
+    /// The number that the next silence gets.
+    pub next_silence: u64,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// Records that this version cannot read; they stay where they are.
@@ -108,6 +116,8 @@ pub struct Retention {
     pub batches_before: Timestamp,
     /// Incidents resolved, and changes observed, before this instant.
     pub incidents_before: Timestamp,
+    /// Silences that were over before this instant.
+    pub silences_before: Timestamp,
     /// Oldest batches are forgotten while the store is larger, in bytes.
     pub bytes_max: u64,
     /// At most so many rows of a kind at one time, so that nobody waits long.

@@ -6,6 +6,7 @@ mod fleet;
 mod incident;
 mod inventory;
 mod record;
+mod silence;
 mod trace;
 mod uplink;
 
@@ -15,6 +16,7 @@ pub use record::{
     decode_change, decode_entries, decode_incident, decode_snapshot, encode_change, encode_entries,
     encode_incident, encode_snapshot,
 };
+pub use silence::{decode_silence, encode_silence};
 use thiserror::Error;
 
 use crate::time::Timestamp;

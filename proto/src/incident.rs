@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::entity::Entity;
 use crate::event::{Evidence, Subject, Suspect};
+use crate::silence::Suppression;
 use crate::time::Timestamp;
 use crate::vocab::{
     GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity,
@@ -105,6 +106,10 @@ pub struct Incident {
     pub roots: Vec<Root>,
     /// The incident that took this one in.
     pub merged_into: Option<IncidentId>,
+    /// What holds it back, in whole or in part.
+    pub suppressed_by: Vec<Suppression>,
+    /// Since when all of it is held back; `None` while it is shown.
+    pub held_since: Option<Timestamp>,
 }
 
 /// Why a watcher is shown an incident.

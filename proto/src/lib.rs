@@ -6,6 +6,7 @@
 //! - [`inventory`]: what a node says of itself: its GPUs, servers, models and sources
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
+//! - [`silence`]: what people hold back, and what holds an incident back
 //! - [`trace`]: where one event went
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
@@ -18,6 +19,7 @@ pub mod fleet;
 pub mod incident;
 pub mod inventory;
 pub mod settings;
+pub mod silence;
 pub mod time;
 pub mod trace;
 pub mod uplink;

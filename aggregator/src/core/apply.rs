@@ -43,6 +43,7 @@ impl Core {
             }
             Request::Gone(node, session) => self.gone(now, &node, session),
             Request::Command(id, command, answer) => self.command(now, id, command, answer),
+            Request::Silence(request) => self.silence(now, request),
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
@@ -91,6 +92,7 @@ impl Core {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
             self.correlate(now, id, Signal::Snapshot(snapshot));
+            self.suppressor.note_node(&self.state, id);
             self.pending.node(id, true);
         }
     }
@@ -197,6 +199,10 @@ impl Core {
             self.stale.renew(&mut self.state, now, &mut touched);
         }
         self.note(touched);
+        self.suppressor.turn(&self.state, now);
+        if self.prune_due {
+            self.suppressor.forget(now);
+        }
         self.gauge();
     }
 
@@ -234,8 +240,9 @@ impl Core {
         self.note(touched);
     }
 
-    fn note(&mut self, mut touched: Touched) {
+    pub(super) fn note(&mut self, mut touched: Touched) {
         self.stale.note(&mut touched);
+        self.suppressor.note(&touched);
         self.pending.touch(touched);
     }
 
@@ -270,6 +277,7 @@ impl Core {
             number(self.state.nodes.values().filter(|node| wanted(&node.link)).count())
         };
         self.metrics.incidents_open.set(number(self.state.open()));
+        self.metrics.hold(&self.suppressor.standing(&self.state));
         self.metrics.nodes_connected.set(links(|link| matches!(link, Link::Connected(_))));
         self.metrics.nodes_lost.set(links(|link| *link == Link::Lost));
         self.metrics.dropped.set(i64::try_from(self.state.dropped).unwrap_or(i64::MAX));
@@ -277,6 +285,6 @@ impl Core {
 }
 
 /// Answers. Who asked may have gone, which is nobody's loss.
-fn reply<T>(to: oneshot::Sender<T>, answer: T) {
+pub(super) fn reply<T>(to: oneshot::Sender<T>, answer: T) {
     drop(to.send(answer));
 }

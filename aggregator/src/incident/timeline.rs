@@ -43,6 +43,10 @@ pub enum Kind {
     Related,
     /// Something happened to the node that bears on what is known.
     Node,
+    /// All of it is held back from now on.
+    Held,
+    /// It is shown again.
+    Released,
 }
 
 impl Kind {
@@ -66,6 +70,8 @@ impl Kind {
             Self::Parted => "parted",
             Self::Related => "related",
             Self::Node => "node",
+            Self::Held => "held",
+            Self::Released => "released",
         }
     }
 }

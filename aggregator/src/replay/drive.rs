@@ -15,6 +15,7 @@ use crate::correlate::{Policy, Signal, State, Touched, apply};
 use crate::incident::Refusal;
 use crate::intake::{self, Stale, TICK, TICKS_PER_RENEWAL};
 use crate::node::{Link, Node, SessionId, lost_finding};
+use crate::suppress::Suppressor;
 
 /// A log has no streams to tell apart.
 const STREAM: SessionId = SessionId(0);
@@ -25,6 +26,7 @@ const TICK_NS: u64 = TICK.as_nanos() as u64;
 #[derive(Debug)]
 pub struct Drive {
     state: State,
+    suppressor: Suppressor,
     stale: Stale,
     /// Incidents that time alone will end.
     quiet: BTreeSet<IncidentId>,
@@ -38,10 +40,11 @@ pub struct Drive {
 impl Drive {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy, suppressor: Suppressor) -> Self {
         let state = State::restore(policy, HashMap::new(), Vec::new(), 1, Timestamp::default());
         Self {
             state,
+            suppressor,
             stale: Stale::default(),
             quiet: BTreeSet::new(),
             over: BTreeMap::new(),
@@ -60,7 +63,7 @@ impl Drive {
         self.pass(now);
         let mut touched = Touched::default();
         let result = self.word(now, word, &mut touched);
-        self.note(touched);
+        self.note(now, touched);
         result
     }
 
@@ -100,6 +103,7 @@ impl Drive {
                 self.hear(now, &node, touched);
                 self.streams.entry(node.clone()).or_insert(snapshot.observed_at);
                 apply(&mut self.state, now, &node, Signal::Snapshot(*snapshot), touched);
+                self.suppressor.note_node(&self.state, &node);
             }
             Word::Lost(node, since) => self.lose(now, &node, since, touched),
             Word::Back(node) => {
@@ -147,10 +151,12 @@ impl Drive {
         if tick.is_multiple_of(TICKS_PER_RENEWAL) {
             self.stale.renew(&mut self.state, now, &mut touched);
         }
-        self.note(touched);
+        self.note(now, touched);
     }
 
-    fn note(&mut self, mut touched: Touched) {
+    fn note(&mut self, now: Timestamp, mut touched: Touched) {
+        self.suppressor.note(&touched);
+        self.suppressor.weigh(&mut self.state, now, &mut touched);
         self.stale.note(&mut touched);
         for id in touched.changed.into_keys() {
             match self.state.incident(id).map(|incident| incident.state) {

@@ -2,6 +2,7 @@
 //! out. Everything is what the aggregator wrote down when it decided; nothing is concluded here.
 
 use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::silence::{Suppression, minute};
 use gpuwarden_proto::time::Timestamp;
 
 use super::name::{doubt, entity, percent, place};
@@ -23,6 +24,7 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     }
     members(&mut page, incident);
     decided(&mut page, incident);
+    held(&mut page, incident);
     causes(&mut page, incident);
     related(&mut page, incident);
     moved(&mut page, incident);
@@ -81,6 +83,31 @@ fn course(page: &mut Page, incident: &Incident, kind: &str) {
     if lines.len() > 1 {
         lines.into_iter().for_each(|line| entry(page, line, &line.text));
     }
+}
+
+fn held(page: &mut Page, incident: &Incident) {
+    let whole = match (incident.held_since, incident.suppressed_by.is_empty()) {
+        (Some(_), _) => "Why it is held back",
+        (None, false) => "Why it is shown although some of it is held back",
+        (None, true) => "Whether it is held back",
+    };
+    page.heading(whole);
+    for by in &incident.suppressed_by {
+        page.wrapped(7, "    ·  ", &format!("by {}", holder(by)));
+    }
+    let lines = of_kinds(incident, &["held", "released"]);
+    if incident.suppressed_by.is_empty() && lines.is_empty() {
+        page.paragraph("No silence, maintenance or inhibition is about any of its findings.");
+    }
+    lines.into_iter().for_each(|line| entry(page, line, &line.text));
+}
+
+/// Who or what holds back, until when, why, and how much of an incident.
+pub fn holder(suppression: &Suppression) -> String {
+    let Suppression { by, author, reason, until, members_held, members_total } = suppression;
+    let author = if author.is_empty() { String::new() } else { format!(" ({author})") };
+    let until = until.map_or(String::new(), |until| format!(" until {}", minute(until)));
+    format!("{by}{author}{until}, because {reason} ({members_held} of {members_total} findings)")
 }
 
 fn causes(page: &mut Page, incident: &Incident) {

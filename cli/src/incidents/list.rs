@@ -21,7 +21,10 @@ pub fn worst_first(incident: &Incident) -> (bool, Severity, Reverse<u64>) {
 /// The table and a line below it that counts.
 pub fn render(list: &IncidentList, now: Timestamp, paint: Paint) -> String {
     if list.incidents.is_empty() {
-        return "No open incidents.\n".to_owned();
+        return match list.held_back {
+            0 => "No open incidents.\n".to_owned(),
+            held => format!("No open incidents, {held} held back; --held lists them\n"),
+        };
     }
     let columns = [
         fixed("ID"),
@@ -37,7 +40,7 @@ pub fn render(list: &IncidentList, now: Timestamp, paint: Paint) -> String {
             incident.id.to_string().into(),
             incident.severity.into(),
             incident.kind.as_str().into(),
-            if incident.merged_into.is_some() { "merged" } else { incident.state.as_str() }.into(),
+            state(incident).into(),
             age(now, incident.opened_at).into(),
             incident.acknowledged_by.as_deref().unwrap_or("-").into(),
             what(incident).into(),
@@ -55,6 +58,19 @@ fn what(incident: &Incident) -> String {
     }
 }
 
+/// Where it stands, in a word.
+fn state(incident: &Incident) -> &'static str {
+    if incident.merged_into.is_some() {
+        return "merged";
+    }
+    match incident.state {
+        IncidentState::Open | IncidentState::Acknowledged if incident.held_since.is_some() => {
+            "held back"
+        }
+        state => state.as_str(),
+    }
+}
+
 fn count(list: &IncidentList) -> String {
     let over = |incident: &&Incident| incident.state == IncidentState::Resolved;
     let resolved = list.incidents.iter().filter(over).count();
@@ -65,6 +81,9 @@ fn count(list: &IncidentList) -> String {
         if count > 0 {
             text += &format!(", {count} {word}");
         }
+    }
+    if list.held_back > 0 {
+        text += &format!(", {} held back; --held lists them", list.held_back);
     }
     if list.truncated {
         text += "; there are more: --limit N shows them";
@@ -79,7 +98,7 @@ mod tests {
 
     fn list(mut incidents: Vec<Incident>) -> String {
         incidents.sort_by_key(worst_first);
-        let list = IncidentList { incidents, truncated: false };
+        let list = IncidentList { incidents, truncated: false, held_back: 0 };
         render(&list, sample::NOW, Paint::Plain)
     }
 
@@ -114,7 +133,8 @@ mod tests {
 
     #[test]
     fn more_than_the_limit_is_said() {
-        let list = IncidentList { incidents: vec![sample::lost_gpu()], truncated: true };
+        let list =
+            IncidentList { incidents: vec![sample::lost_gpu()], truncated: true, held_back: 3 };
         let text = render(&list, sample::NOW, Paint::Plain);
         assert!(text.ends_with("1 open; there are more: --limit N shows them\n"), "{text}");
     }

@@ -42,6 +42,8 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         timeline_dropped: 0,
         roots: Vec::new(),
         merged_into: None,
+        suppressed_by: Vec::new(),
+        held_since: None,
     }
 }
 

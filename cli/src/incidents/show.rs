@@ -2,9 +2,11 @@
 
 use gpuwarden_proto::event::Suspect;
 use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::silence::Suppression;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
 
+use super::explain;
 use super::name::{doubt, entity, percent, place, suspect};
 use crate::page::Page;
 use crate::quantity::{age, ago, evidence, time_of_day};
@@ -57,11 +59,19 @@ fn lasted(incident: &Incident, over: Timestamp) -> String {
 
 /// The lines under the title, without those that have nothing to say.
 fn facts(incident: &Incident) -> Vec<(&'static str, String)> {
-    let mut facts = causes(incident);
+    let mut facts = held(incident);
+    facts.extend(causes(incident));
     facts.push(("touches", touches(incident)));
     facts.push(("type", format!("{}: {}", incident.kind, incident.type_reason)));
     facts.push(("severity", format!("{}: {}", incident.severity, incident.severity_reason)));
     facts
+}
+
+/// What holds it back, and for how much of it.
+fn held(incident: &Incident) -> Vec<(&'static str, String)> {
+    let label = if incident.held_since.is_some() { "held back" } else { "in part" };
+    let line = |by: &Suppression| (label, format!("by {}", explain::holder(by)));
+    incident.suppressed_by.iter().map(line).collect()
 }
 
 /// The likeliest causes. Where none are kept, whom the first member blames, or itself.

@@ -132,6 +132,8 @@ fn incident(version: u64) -> Incident {
         timeline_dropped: 0,
         roots: Vec::new(),
         merged_into: None,
+        suppressed_by: Vec::new(),
+        held_since: None,
     }
 }
 
@@ -142,7 +144,7 @@ impl IncidentService for Clerk {
         _: Request<pb::ListIncidentsRequest>,
     ) -> Result<Response<pb::ListIncidentsResponse>, Status> {
         let incidents = vec![incident(1).into()];
-        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated: false }))
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated: false, held_back: 2 }))
     }
 
     async fn get_incident(

@@ -49,12 +49,28 @@ impl TryFrom<pb::Member> for Member {
     }
 }
 
+impl From<Entity> for pb::Entity {
+    fn from(entity: Entity) -> Self {
+        let Entity { kind, name, node } = entity;
+        let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
+        Self { kind: kind.as_str().to_owned(), name: name.to_string(), node }
+    }
+}
+
+impl TryFrom<pb::Entity> for Entity {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Entity) -> Result<Self, Refused> {
+        let kind: EntityKind = parse("entity.kind", &wire.kind)?;
+        let node = (!wire.node.is_empty()).then(|| NodeId::new(&wire.node)).transpose();
+        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
+        Ok(Self { kind, name: wire.name.as_str().into(), node })
+    }
+}
+
 impl From<Root> for pb::Root {
     fn from(root: Root) -> Self {
-        let Entity { kind, name, node } = root.entity;
-        let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
-        let entity = pb::Entity { kind: kind.as_str().to_owned(), name: name.to_string(), node };
-        Self { entity: Some(entity), score: root.score, reason: root.reason }
+        Self { entity: Some(root.entity.into()), score: root.score, reason: root.reason }
     }
 }
 
@@ -63,11 +79,7 @@ impl TryFrom<pb::Root> for Root {
 
     fn try_from(wire: pb::Root) -> Result<Self, Refused> {
         let entity = wire.entity.ok_or_else(|| Refused::missing("root.entity"))?;
-        let kind: EntityKind = parse("entity.kind", &entity.kind)?;
-        let node = (!entity.node.is_empty()).then(|| NodeId::new(&entity.node)).transpose();
-        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
-        let entity = Entity { kind, name: entity.name.as_str().into(), node };
-        Ok(Self { entity, score: wire.score, reason: wire.reason })
+        Ok(Self { entity: entity.try_into()?, score: wire.score, reason: wire.reason })
     }
 }
 
@@ -114,6 +126,8 @@ impl From<Incident> for pb::Incident {
             timeline_dropped: incident.timeline_dropped,
             roots: incident.roots.into_iter().map(Into::into).collect(),
             merged_into: incident.merged_into.map_or(0, |id| id.0),
+            suppressed_by: incident.suppressed_by.into_iter().map(Into::into).collect(),
+            held_since_unix_ns: incident.held_since.map_or(0, Timestamp::unix_ns),
         }
     }
 }
@@ -141,6 +155,8 @@ impl TryFrom<pb::Incident> for Incident {
             timeline_dropped: wire.timeline_dropped,
             roots: each(wire.roots, TryInto::try_into)?,
             merged_into: (wire.merged_into != 0).then_some(IncidentId(wire.merged_into)),
+            suppressed_by: each(wire.suppressed_by, TryInto::try_into)?,
+            held_since: optional_time(wire.held_since_unix_ns),
         })
     }
 }

@@ -1,0 +1,192 @@
+//! Silences, and what is held back, as text.
+
+use gpuwarden_proto::silence::{Held, Hold, Holder, Listed, Silence, minute};
+use gpuwarden_proto::time::{Timestamp, spoken};
+use gpuwarden_proto::vocab::SilenceState;
+
+use crate::page::Page;
+use crate::quantity::ago;
+use crate::table::{self, Cell, fixed, flexible};
+use crate::text::{Paint, WIDTH};
+
+/// What was made, or would be, and what it does.
+pub fn made(listed: &Listed, now: Timestamp, dry_run: bool) -> String {
+    let Listed { silence, state, now: hold } = listed;
+    let mut page = Page::new(WIDTH);
+    let begun = match (dry_run, state) {
+        (true, _) => format!("This would hold back {}", counted(hold)),
+        (false, SilenceState::Planned) => {
+            let (at, left) = (minute(silence.starts_at), spoken(silence.starts_at.since(now)));
+            format!("{} is planned from {at} (in {left})", silence.id)
+        }
+        (false, _) => format!("{} holds back {}", silence.id, counted(hold)),
+    };
+    let (until, lasts) =
+        (minute(silence.ends_at), spoken(silence.ends_at.since(silence.starts_at)));
+    let told = match dry_run {
+        true => format!("{begun} now. Nothing was made."),
+        false => format!("{begun}, until {until} ({lasts}): {}", silence.reason),
+    };
+    page.wrapped(2, "", &told);
+    for line in spared(hold) {
+        page.wrapped(2, "", &line);
+    }
+    if !dry_run {
+        page.line(&format!("  end it    gpuwarden silence end {}", silence.id));
+    }
+    page.text()
+}
+
+/// What stays shown all the same.
+fn spared(hold: &Hold) -> Vec<String> {
+    let mut lines = Vec::new();
+    match hold.in_part {
+        0 => {}
+        1 => {
+            lines.push("1 of them stays shown: some of its findings are not held back.".to_owned())
+        }
+        n => lines.push(format!("{n} more stay shown: some of their findings are not held back.")),
+    }
+    match hold.critical {
+        0 => {}
+        1 => lines.push("1 is P1 and stays shown; --even-critical holds it back, too.".to_owned()),
+        n => {
+            lines.push(format!("{n} are P1 and stay shown; --even-critical holds them back, too."))
+        }
+    }
+    lines
+}
+
+/// What a person's word to end one did.
+pub fn ended(listed: &Listed) -> String {
+    let id = listed.silence.id;
+    match listed.now.incidents {
+        0 => format!("{id} is over; it held back no incident.\n"),
+        1 => format!("{id} is over; the incident that it held back is weighed anew.\n"),
+        n => format!("{id} is over; the {n} incidents that it held back are weighed anew.\n"),
+    }
+}
+
+/// All silences, a block each, and a line that counts.
+pub fn list(silences: &[Listed], now: Timestamp) -> String {
+    if silences.is_empty() {
+        return "Nothing is silenced, and no maintenance is planned.\n".to_owned();
+    }
+    let mut page = Page::new(WIDTH);
+    for Listed { silence, state, now: hold } in silences {
+        let id = format!("{:<4}", silence.id);
+        let holds = match state {
+            SilenceState::Active => format!("holds back {}, ", counted(hold)),
+            SilenceState::Planned | SilenceState::Over => String::new(),
+        };
+        let so_far = format!("so far {} ({})", silence.incidents_held, silence.findings_held);
+        let so_far = if *state == SilenceState::Planned { String::new() } else { so_far };
+        let text = format!("{}, {}: {holds}{so_far}", silence.kind, when(silence, *state, now));
+        page.wrapped(4, &id, text.trim_end_matches([':', ' ']));
+        page.wrapped(6, "    ", &terms(silence));
+        page.wrapped(6, "    ", &format!("{}: {}", silence.author, silence.reason));
+        for line in spared(hold) {
+            page.wrapped(6, "    ", &line);
+        }
+    }
+    let count = |wanted| silences.iter().filter(|each| each.state == wanted).count();
+    let mut counts = format!("{} active", count(SilenceState::Active));
+    for (wanted, word) in [(SilenceState::Planned, "planned"), (SilenceState::Over, "over")] {
+        if count(wanted) > 0 {
+            counts += &format!(", {} {word}", count(wanted));
+        }
+    }
+    page.line(&counts);
+    page.text()
+}
+
+fn when(silence: &Silence, state: SilenceState, now: Timestamp) -> String {
+    match (state, &silence.ended) {
+        (SilenceState::Active, _) => format!("{} left", spoken(silence.ends_at.since(now))),
+        (SilenceState::Planned, _) => {
+            let (at, lasts) = (silence.starts_at, silence.ends_at.since(silence.starts_at));
+            format!("from {} (in {}) for {}", minute(at), spoken(at.since(now)), spoken(lasts))
+        }
+        (SilenceState::Over, Some(ended)) => {
+            format!("ended by {} {}", ended.by, ago(now, ended.at))
+        }
+        (SilenceState::Over, None) => format!("over since {}", ago(now, silence.ends_at)),
+    }
+}
+
+/// What it matches.
+fn terms(silence: &Silence) -> String {
+    let mut terms: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+    let entities: Vec<String> = silence.entities.iter().map(ToString::to_string).collect();
+    if !entities.is_empty() {
+        terms.push(format!("on {}", entities.join(" or ")));
+    }
+    if silence.even_critical {
+        terms.push("even P1".to_owned());
+    }
+    terms.join("  ")
+}
+
+/// Incidents and findings in words.
+fn counted(hold: &Hold) -> String {
+    let plural = |count: u64, word: &str| match count {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    };
+    match (hold.incidents, hold.findings) {
+        (0, 0) => "nothing, since nothing active is like that".to_owned(),
+        (incidents, findings) => {
+            format!("{} ({})", plural(incidents, "incident"), plural(findings, "finding"))
+        }
+    }
+}
+
+/// What is held back, a line for each incident and each thing that holds it.
+pub fn held(held: &[Held], now: Timestamp, paint: Paint) -> String {
+    if held.is_empty() {
+        return "Nothing is held back.\n".to_owned();
+    }
+    let columns = [
+        fixed("ID"),
+        fixed("SEV"),
+        fixed("FINDINGS"),
+        flexible("HELD BACK BY"),
+        fixed("LEFT"),
+        flexible("BECAUSE"),
+        flexible("WHAT"),
+    ];
+    let row = |held: &Held| -> [Cell; 7] {
+        let by = &held.suppression;
+        [
+            held.incident.to_string().into(),
+            held.severity.into(),
+            format!("{} of {}", by.members_held, by.members_total).into(),
+            who(&by.by, &by.author).into(),
+            by.until.map_or("-".to_owned(), |until| spoken(until.since(now))).into(),
+            by.reason.as_str().into(),
+            held.title.as_str().into(),
+        ]
+    };
+    let rows: Vec<_> = held.iter().map(row).collect();
+    table::render(columns, &rows, paint) + &count(held)
+}
+
+fn who(by: &Holder, author: &str) -> String {
+    match by {
+        Holder::Silence { id } | Holder::Maintenance { id } => format!("{id} {author}"),
+        Holder::Inhibition { rule, incident } => format!("{incident} {rule}"),
+    }
+}
+
+fn count(held: &[Held]) -> String {
+    let mut wholly: Vec<_> = held.iter().filter(|each| each.held_since.is_some()).collect();
+    let mut partly: Vec<_> = held.iter().filter(|each| each.held_since.is_none()).collect();
+    for list in [&mut wholly, &mut partly] {
+        list.sort_by_key(|each| each.incident);
+        list.dedup_by_key(|each| each.incident);
+    }
+    match partly.len() {
+        0 => format!("{} held back\n", wholly.len()),
+        some => format!("{} held back, {some} shown since some findings are not\n", wholly.len()),
+    }
+}
