@@ -6,7 +6,7 @@ use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::incident::{Incident, Member};
 use gpuwarden_proto::silence::MatchKey;
-use gpuwarden_proto::vocab::{ModelName, NodeId, ServerName};
+use gpuwarden_proto::vocab::{ModelName, NodeId};
 
 use crate::correlate::State;
 use crate::graph::Graph;
@@ -40,63 +40,85 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Tells each value that it has for a key; none where it has none.
+    /// Tells each value that it has for a key; none where it has none. What a finding of no node
+    /// names counts like what a node's finding is on.
     pub(super) fn each(self, key: &MatchKey, told: &mut dyn FnMut(&str)) {
         let graph = self.fleet.graph;
         match key {
-            MatchKey::Node => told(self.member.node.as_str()),
+            MatchKey::Node => self.nodes().for_each(|node| told(node.as_str())),
             MatchKey::Gpu => self.gpus(told),
-            MatchKey::Model => self.model().map(ModelName::as_str).into_iter().for_each(told),
-            MatchKey::Server => self.server().map(ServerName::as_str).into_iter().for_each(told),
-            MatchKey::Service => self.services().for_each(told),
-            MatchKey::Tenant => {
-                let services = self.services().filter_map(|name| graph.service(name));
-                let tenants = services.map(|service| service.tenant.as_str());
-                tenants.filter(|tenant| !tenant.is_empty()).for_each(told);
+            MatchKey::Model => self.models().for_each(|model| told(model)),
+            MatchKey::Server => self.servers().for_each(told),
+            MatchKey::Service => self.services(told),
+            MatchKey::Tenant => self.services(&mut |name| {
+                let tenant = graph.service(name).map_or("", |service| service.tenant.as_str());
+                if !tenant.is_empty() {
+                    told(tenant);
+                }
+            }),
+            MatchKey::Rack => {
+                self.nodes().filter_map(|node| graph.rack(node)).for_each(|rack| told(rack));
+                self.named(EntityKind::Rack).for_each(told);
             }
-            MatchKey::Rack => graph.rack(&self.member.node).into_iter().for_each(|rack| told(rack)),
-            MatchKey::Zone => graph.zone(&self.member.node).into_iter().for_each(|zone| told(zone)),
-            MatchKey::Cluster => {
-                Some(graph.cluster()).filter(|c| !c.is_empty()).into_iter().for_each(told)
+            MatchKey::Zone => {
+                self.nodes().filter_map(|node| graph.zone(node)).for_each(|zone| told(zone));
+                self.named(EntityKind::Zone).for_each(told);
             }
+            MatchKey::Cluster if graph.cluster().is_empty() => {}
+            MatchKey::Cluster => told(graph.cluster()),
             MatchKey::Rule => told(self.member.rule.as_str()),
             MatchKey::Type => told(self.incident.kind.as_str()),
             MatchKey::Severity => told(self.incident.severity.as_str()),
             MatchKey::Label(key) => {
-                let node = self.fleet.nodes.get(&self.member.node);
-                let snapshot = node.and_then(|node| node.snapshot.as_ref());
-                let label = snapshot.and_then(|snapshot| snapshot.labels.get(key.as_str()));
-                label.into_iter().for_each(|label| told(label));
+                let known = self.nodes().filter_map(|node| self.fleet.nodes.get(node));
+                let snapshots = known.filter_map(|node| node.snapshot.as_ref());
+                let labels = snapshots.filter_map(|snapshot| snapshot.labels.get(key.as_str()));
+                labels.for_each(|label| told(label));
             }
         }
     }
 
     /// Whether the finding is on a thing of the fleet, or on a part of it.
     pub(super) fn on(self, entity: &Entity) -> bool {
-        let (member, graph) = (self.member, self.fleet.graph);
-        if entity.node.as_ref().is_some_and(|node| *node != member.node) {
+        if entity.node.as_ref().is_some_and(|node| self.nodes().all(|own| own != node)) {
             return false;
         }
         let name = entity.name.as_ref();
+        let has = |key: &MatchKey| {
+            let mut found = false;
+            self.each(key, &mut |value| found |= value == name);
+            found
+        };
         let named = |own: &Entity| own.kind == entity.kind && own.name == entity.name;
+        let told = self.member.about.iter().any(named);
         match entity.kind {
-            EntityKind::Node => member.node.as_str() == name,
-            EntityKind::Rack | EntityKind::Zone | EntityKind::Driver => {
-                graph.holds(entity, &member.node)
+            EntityKind::Node => has(&MatchKey::Node),
+            EntityKind::Rack => has(&MatchKey::Rack),
+            EntityKind::Zone => has(&MatchKey::Zone),
+            EntityKind::Driver => {
+                told || self.nodes().any(|node| self.fleet.graph.holds(entity, node))
             }
-            EntityKind::Gpu => {
-                let mut found = false;
-                self.gpus(&mut |gpu| found |= gpu == name);
-                found
-            }
-            EntityKind::Server => self.server().is_some_and(|server| server.as_str() == name),
-            EntityKind::Model => self.model().is_some_and(|model| model.as_str() == name),
-            EntityKind::Version => self.version().is_some_and(|version| version == name),
-            EntityKind::Service => self.services().any(|service| service == name),
-            EntityKind::Process | EntityKind::Replica | EntityKind::Source => {
-                named(&Entity::of(&member.node, &member.subject))
+            EntityKind::Gpu => has(&MatchKey::Gpu),
+            EntityKind::Server => has(&MatchKey::Server),
+            EntityKind::Model => has(&MatchKey::Model),
+            EntityKind::Version => told || self.version().is_some_and(|version| version == name),
+            EntityKind::Service => has(&MatchKey::Service),
+            EntityKind::Process | EntityKind::Replica | EntityKind::Source | EntityKind::Alert => {
+                told || named(&Entity::of(self.member.node.as_ref(), &self.member.subject))
             }
         }
+    }
+
+    /// The node that it is on, or those that it names.
+    fn nodes(self) -> impl Iterator<Item = &'a NodeId> {
+        let named = self.member.about.iter().filter_map(|entity| entity.node.as_ref());
+        self.member.node.iter().chain(named)
+    }
+
+    /// What it names of a kind.
+    fn named(self, kind: EntityKind) -> impl Iterator<Item = &'a str> {
+        let about = self.member.about.iter().filter(move |entity| entity.kind == kind);
+        about.map(|entity| entity.name.as_ref())
     }
 
     /// UUIDs of the GPUs that it is on, and the index of the one that it is about.
@@ -107,19 +129,18 @@ impl<'a> Facts<'a> {
                 index.iter().for_each(|index| told(&index.to_string()));
             }
             Subject::Process { gpu, .. } => told(gpu.as_str()),
-            Subject::Node
-            | Subject::Server { .. }
-            | Subject::Model { .. }
-            | Subject::Source { .. } => {}
+            _ => {}
         }
         self.member.gpus.iter().for_each(|gpu| told(gpu.as_str()));
+        self.named(EntityKind::Gpu).for_each(told);
     }
 
-    fn model(self) -> Option<&'a ModelName> {
-        match &self.member.subject {
-            Subject::Model { model, .. } => Some(model),
+    fn models(self) -> impl Iterator<Item = &'a str> {
+        let own = match &self.member.subject {
+            Subject::Model { model, .. } => Some(model.as_str()),
             _ => None,
-        }
+        };
+        own.into_iter().chain(self.named(EntityKind::Model))
     }
 
     fn version(self) -> Option<String> {
@@ -129,15 +150,27 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn server(self) -> Option<&'a ServerName> {
-        match &self.member.subject {
-            Subject::Server { server } | Subject::Model { server, .. } => Some(server),
+    fn servers(self) -> impl Iterator<Item = &'a str> {
+        let own = match &self.member.subject {
+            Subject::Server { server } | Subject::Model { server, .. } => Some(server.as_str()),
             _ => None,
-        }
+        };
+        own.into_iter().chain(self.named(EntityKind::Server))
     }
 
-    fn services(self) -> impl Iterator<Item = &'a str> {
-        let model = self.model().into_iter();
-        model.flat_map(move |model| self.fleet.graph.services(model)).map(AsRef::as_ref)
+    /// The services that it is of: its own, those that it names, and those of its models.
+    fn services(self, told: &mut dyn FnMut(&str)) {
+        if let Subject::Service { service } = &self.member.subject {
+            told(service.as_str());
+        }
+        self.named(EntityKind::Service).for_each(&mut *told);
+        let mut of = |model: &ModelName| {
+            self.fleet.graph.services(model).iter().for_each(|service| told(service));
+        };
+        if let Subject::Model { model, .. } = &self.member.subject {
+            of(model);
+        }
+        let named = self.named(EntityKind::Model).filter_map(|model| ModelName::new(model).ok());
+        named.for_each(|model| of(&model));
     }
 }
