@@ -29,11 +29,11 @@ impl Case {
         match (before, wholly) {
             (None, true) => {
                 let holders: Vec<String> = by.iter().map(ToString::to_string).collect();
-                self.tell(now, Kind::Held, SELF, format!("held back by {}", holders.join("; ")));
+                self.tell(now, Kind::Held, SELF, format!("by {}", holders.join("; ")));
                 self.incident.held_since = Some(now);
             }
             (Some(_), false) => {
-                self.tell(now, Kind::Released, SELF, format!("shown again: {released}"));
+                self.tell(now, Kind::Released, SELF, released);
                 self.incident.held_since = None;
             }
             (None, false) | (Some(_), true) => {}

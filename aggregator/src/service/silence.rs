@@ -58,3 +58,6 @@ impl SilenceService for Silences {
         Ok(Response::new(pb::ListHeldResponse { held }))
     }
 }
+
+#[cfg(test)]
+mod tests;

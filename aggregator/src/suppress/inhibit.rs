@@ -14,6 +14,7 @@
 //! one rack. An incident inhibits whether or not it is held back itself, and so each pair is judged
 //! by itself; that nothing is held back in a circle is made sure of when the settings are read.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gpuwarden_proto::settings::Section;
@@ -105,17 +106,19 @@ fn one(section: &mut Section<'_>) -> Option<Inhibition> {
         1..=64 => Ok(text.to_owned()),
         _ => Err("should be a name of 1 to 64 bytes".to_owned()),
     });
-    let test = |text: &str| {
-        let matcher: Matcher = text.parse().map_err(|e| format!("{e}"))?;
-        Test::new(matcher)
-    };
-    let (source, target) = (section.list("source", test), section.list("target", test));
-    let equal = section.list("equal", |text| text.parse().map_err(|e| format!("{e}")));
-    for (key, tests) in [("source", &source), ("target", &target)] {
-        if tests.is_empty() {
+    let mut tests = |key: &str| {
+        let count = Cell::new(0);
+        let tests = section.list(key, |text| {
+            count.set(count.get() + 1);
+            Test::new(text.parse::<Matcher>().map_err(|error| error.to_string())?)
+        });
+        if count.get() == 0 {
             section.problem(key, "should have a matcher at least");
         }
-    }
+        tests
+    };
+    let (source, target) = (tests("source"), tests("target"));
+    let equal = section.list("equal", |text| text.parse().map_err(|e| format!("{e}")));
     let complete = !source.is_empty() && !target.is_empty();
     Some(Inhibition { name: name?, source, target, equal }).filter(|_| complete)
 }
@@ -176,7 +179,12 @@ mod tests {
         assert_eq!(problems(text), "1 rules");
         let wrong = "[[inhibit]]\nname = \"a\"\nsource = [\"rule=spoon\", \"shelf=1\"]\n\
             equal = [\"spoon\"]\n";
-        insta::assert_snapshot!(problems(wrong), @"");
+        insta::assert_snapshot!(problems(wrong), @r#"
+        a.toml:1: inhibit[0].target: should have a matcher at least
+        a.toml:3: inhibit[0].source = "rule=spoon": `rule=spoon` can never match: rule is one of gpu-memory-exhausted, gpu-memory-exhausting, host-memory-oom, queue-backup, queue-stall, queue-rejecting, latency-high, kv-cache-saturated, noisy-neighbour, rogue-process, cpu-throttled, model-unavailable, server-unavailable, error-rate-high, xid, gpu-lost, gpu-recovery-required, ecc-uncorrected, row-remap, thermal-throttle, power-brake, pcie-degraded, nvlink-errors, telemetry-blind, node-lost, availability-burn, latency-burn, external-alert, user-report
+        a.toml:3: inhibit[0].source = "shelf=1": nothing can be matched by `shelf` (one of: node, gpu, model, server, service, tenant, rack, zone, cluster, rule, type, severity, label.KEY)
+        a.toml:4: inhibit[0].equal = "spoon": nothing can be matched by `spoon` (one of: node, gpu, model, server, service, tenant, rack, zone, cluster, rule, type, severity, label.KEY)
+        "#);
     }
 
     #[test]
@@ -189,7 +197,7 @@ mod tests {
         };
         let chain = rule("a", "node-lost", "xid") + &rule("b", "xid", "gpu-lost");
         assert_eq!(problems(&chain), "2 rules");
-        insta::assert_snapshot!(problems(&(chain + &rule("c", "gpu-lost", "node-lost"))), @"");
+        insta::assert_snapshot!(problems(&(chain + &rule("c", "gpu-lost", "node-lost"))), @"a.toml:11: inhibit[2].source: incidents could hold back each other in a circle of a, b, c, and nothing would be shown: narrow a source or a target");
         assert_eq!(problems(&rule("a", "xid", "xid")), "1 rules", "the most urgent is left");
     }
 }

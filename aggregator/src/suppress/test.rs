@@ -169,7 +169,13 @@ mod tests {
         insta::assert_snapshot!(
             [refused("severity=P5"), refused("severity=~p1"), refused("node=~("), refused("node=~a)|(b"),
              refused("node=~(a{100}){100}{10}")].join("\n"),
-            @""
+            @r"
+        `severity=P5` can never match: severity is one of P1, P2, P3, P4
+        `severity=~p1` can never match: severity is one of P1, P2, P3, P4
+        `node=~(` is no expression: unclosed group
+        `node=~a)|(b` is no expression: unopened group
+        `node=~(a{100}){100}{10}` is no expression: Compiled regex exceeds size limit of 262144 bytes.
+        "
         );
         assert!(test("severity!=P5").is_err(), "it would match all");
     }

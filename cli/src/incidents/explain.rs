@@ -287,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_back_says_by_what_and_since_when() {
+        let section = |incident: &Incident| {
+            let page = page(incident);
+            page.split("\n\n").nth(5).unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(section(&sample::held()), @"");
+        insta::assert_snapshot!(section(&sample::released(5)), @"");
+    }
+
+    #[test]
     fn names_from_outside_cannot_write_on_the_terminal() {
         let mut incident = sample::rack();
         incident.members[0].reason = "\u{1b}[2J; a\u{7}\nb".to_owned();

@@ -98,7 +98,7 @@ fn standing(incident: &Incident, now: Timestamp) -> Line {
 /// That an incident is shown again which was held back before it was ever told.
 fn back(incident: &Incident) -> Option<Line> {
     let last = incident.timeline.iter().rev().find(|entry| entry.kind == "released")?;
-    let text = format!("{} ({})", incident.title, last.text);
+    let text = format!("{} (held back until now: {})", incident.title, last.text);
     Some(Line { at: last.at, text })
 }
 
@@ -198,5 +198,37 @@ mod tests {
     fn what_stood_when_the_watch_began_says_for_how_long() {
         let lines = told(&mut Feed::default(), &update(WatchChange::Snapshot, 1, 1));
         insta::assert_snapshot!(lines.join("\n"), @"00:07  P3  noisy-neighbour    #2   resnet50 on node-b is 1.9 times slower than its baseline (acknow…");
+    }
+
+    #[test]
+    fn what_is_held_back_is_told_only_to_those_who_ask_for_it() {
+        let held = |change, version| WatchUpdate {
+            change,
+            incident: Incident { version, ..sample::held() },
+        };
+        let mut feed = Feed::default();
+        assert_eq!(feed.take(&held(WatchChange::Opened, 1), sample::NOW), None);
+        assert_eq!(feed.take(&held(WatchChange::Changed, 2), sample::NOW), None);
+        let all = told(&mut Feed::new(true), &held(WatchChange::Opened, 1));
+        let mut shown = held(WatchChange::Changed, 3);
+        shown.incident = sample::released(3);
+        let lines = [all, told(&mut feed, &shown)].concat();
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+
+    #[test]
+    fn that_something_is_held_back_from_now_on_is_told_and_then_no_more() {
+        let mut feed = Feed::default();
+        let mut opened = WatchUpdate { change: WatchChange::Opened, incident: sample::held() };
+        opened.incident.held_since = None;
+        opened.incident.timeline.truncate(1);
+        opened.incident.version = 1;
+        let change = WatchChange::Changed;
+        let mut all = told(&mut feed, &opened);
+        all.extend(told(&mut feed, &WatchUpdate { change, incident: sample::held() }));
+        let incident = Incident { version: 9, ..sample::held() };
+        assert_eq!(feed.take(&WatchUpdate { change, incident }, sample::NOW), None);
+        all.extend(told(&mut feed, &WatchUpdate { change, incident: sample::released(10) }));
+        insta::assert_snapshot!(all.join("\n"), @"");
     }
 }

@@ -138,4 +138,17 @@ mod tests {
         let text = render(&list, sample::NOW, Paint::Plain);
         assert!(text.ends_with("1 open; there are more: --limit N shows them\n"), "{text}");
     }
+
+    #[test]
+    fn what_is_held_back_is_counted_and_shown_to_who_asks() {
+        let mut list =
+            IncidentList { incidents: vec![sample::held()], truncated: false, held_back: 0 };
+        let shown = render(&list, sample::NOW, Paint::Plain);
+        list.incidents = vec![sample::lost_gpu()];
+        list.held_back = 3;
+        let counted = render(&list, sample::NOW, Paint::Plain);
+        list.incidents.clear();
+        let none = render(&list, sample::NOW, Paint::Plain);
+        insta::assert_snapshot!([shown, counted, none].join("\n"), @"");
+    }
 }

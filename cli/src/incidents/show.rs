@@ -316,6 +316,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_back_says_by_whom_until_when_and_why() {
+        let first = |incident: &Incident| {
+            let page = page(incident);
+            page.split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")
+        };
+        insta::assert_snapshot!(first(&sample::held()), @"");
+        insta::assert_snapshot!(first(&sample::released(5)), @"");
+    }
+
+    #[test]
     fn names_from_outside_cannot_write_on_the_terminal() {
         let mut incident = sample::lost_gpu();
         incident.title = "\u{1b}[2Jgone".to_owned();

@@ -190,3 +190,109 @@ fn count(held: &[Held]) -> String {
         some => format!("{} held back, {some} shown since some findings are not\n", wholly.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gpuwarden_proto::entity::{Entity, EntityKind};
+    use gpuwarden_proto::incident::Incident;
+    use gpuwarden_proto::silence::{Ended, SilenceId};
+    use gpuwarden_proto::vocab::SilenceKind;
+
+    use super::*;
+    use crate::incidents::sample;
+
+    const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+
+    fn silence(id: u64, kind: SilenceKind, starts_at: Timestamp) -> Silence {
+        Silence {
+            id: SilenceId(id),
+            kind,
+            matchers: vec![
+                "node=gpu-node-7".parse().expect("a matcher"),
+                "rule=~xid|ecc.*".parse().expect("a matcher"),
+            ],
+            entities: Vec::new(),
+            starts_at,
+            ends_at: starts_at.after(HOUR * 2),
+            author: "ann".to_owned(),
+            reason: "RMA of GPU 3, ticket 4711".to_owned(),
+            even_critical: false,
+            created_at: sample::NOW,
+            ended: None,
+            incidents_held: 3,
+            findings_held: 9,
+        }
+    }
+
+    fn active() -> Listed {
+        let silence = silence(7, SilenceKind::Silence, sample::NOW);
+        let now = Hold { incidents: 2, findings: 5, in_part: 1, critical: 1 };
+        Listed { silence, state: SilenceState::Active, now }
+    }
+
+    fn planned() -> Listed {
+        let mut silence = silence(8, SilenceKind::Maintenance, sample::NOW.after(HOUR * 12));
+        silence.matchers.clear();
+        silence.entities = vec![Entity::fleet(EntityKind::Rack, "r7")];
+        silence.even_critical = true;
+        Listed { silence, state: SilenceState::Planned, now: Hold::default() }
+    }
+
+    fn over() -> Listed {
+        let mut silence = silence(2, SilenceKind::Silence, sample::NOW.before(HOUR * 9));
+        silence.ended = Some(Ended { by: "bob".to_owned(), at: sample::NOW.before(HOUR * 8) });
+        Listed { silence, state: SilenceState::Over, now: Hold::default() }
+    }
+
+    #[test]
+    fn what_was_made_says_what_it_does_until_when_and_how_to_end_it() {
+        let nothing = Listed { now: Hold::default(), ..active() };
+        let told = [
+            made(&active(), sample::NOW, false),
+            made(&nothing, sample::NOW, false),
+            made(&planned(), sample::NOW, false),
+            made(&active(), sample::NOW, true),
+            ended(&active()),
+            ended(&over()),
+        ];
+        insta::assert_snapshot!(told.join("\n"), @"");
+    }
+
+    #[test]
+    fn each_silence_is_listed_with_what_it_matches_in_full_and_why() {
+        let text = list(&[active(), planned(), over()], sample::NOW);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        insta::assert_snapshot!(text, @"");
+        assert_eq!(list(&[], sample::NOW), "Nothing is silenced, and no maintenance is planned.\n");
+    }
+
+    #[test]
+    fn what_is_held_back_is_listed_with_its_reason() {
+        let of = |incident: Incident| {
+            let held = |suppression: &gpuwarden_proto::silence::Suppression| Held {
+                incident: incident.id,
+                kind: incident.kind,
+                severity: incident.severity,
+                title: incident.title.clone(),
+                held_since: incident.held_since,
+                suppression: suppression.clone(),
+            };
+            incident.suppressed_by.iter().map(held).collect::<Vec<_>>()
+        };
+        let mut partly = of(sample::released(5));
+        partly[0].incident.0 += 1;
+        let all = [of(sample::held()), partly].concat();
+        insta::assert_snapshot!(held(&all, sample::NOW, Paint::Plain), @"");
+        assert_eq!(held(&[], sample::NOW, Paint::Plain), "Nothing is held back.\n");
+    }
+
+    #[test]
+    fn names_from_outside_cannot_write_on_the_terminal() {
+        let mut listed = active();
+        listed.silence.reason = "\u{1b}[2J\u{9b}31m\nx".to_owned();
+        listed.silence.author = "\u{7}".to_owned();
+        listed.silence.matchers[0].value = "\u{1b}c".to_owned();
+        let text = made(&listed, sample::NOW, false) + &list(&[listed], sample::NOW);
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+    }
+}
