@@ -199,7 +199,6 @@ impl Core {
             self.stale.renew(&mut self.state, now, &mut touched);
         }
         self.note(touched);
-        self.suppressor.turn(&self.state, now);
         if self.prune_due {
             self.suppressor.forget(now);
         }

@@ -213,7 +213,10 @@ mod tests {
         let mut shown = held(WatchChange::Changed, 3);
         shown.incident = sample::released(3);
         let lines = [all, told(&mut feed, &shown)].concat();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79)
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79) (held back until now: bob ended…
+        ");
     }
 
     #[test]
@@ -229,6 +232,10 @@ mod tests {
         let incident = Incident { version: 9, ..sample::held() };
         assert_eq!(feed.take(&WatchUpdate { change, incident }, sample::NOW), None);
         all.extend(told(&mut feed, &WatchUpdate { change, incident: sample::released(10) }));
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @r"
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79)
+        00:07  P2  gpu-hardware       #3   held: by silence S7 (ann) until 2026-11-23 20:31 UTC: RMA of GPU…
+        00:07  P2  gpu-hardware       #3   released: bob ended S7
+        ");
     }
 }

@@ -75,8 +75,14 @@ fn count(list: &IncidentList) -> String {
     let over = |incident: &&Incident| incident.state == IncidentState::Resolved;
     let resolved = list.incidents.iter().filter(over).count();
     let merged = list.incidents.iter().filter(|each| each.merged_into.is_some()).count();
-    let open = list.incidents.len() - resolved;
-    let mut text = format!("{open} open");
+    let held =
+        list.incidents.iter().filter(|each| !over(each) && each.held_since.is_some()).count();
+    let open = list.incidents.len() - resolved - held;
+    let mut text = match (open, held) {
+        (0, held) if held > 0 => format!("{held} held back"),
+        (open, 0) => format!("{open} open"),
+        (open, held) => format!("{open} open, {held} held back"),
+    };
     for (count, word) in [(resolved - merged, "resolved"), (merged, "merged")] {
         if count > 0 {
             text += &format!(", {count} {word}");
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_said() {
         let list =
-            IncidentList { incidents: vec![sample::lost_gpu()], truncated: true, held_back: 3 };
+            IncidentList { incidents: vec![sample::lost_gpu()], truncated: true, held_back: 0 };
         let text = render(&list, sample::NOW, Paint::Plain);
         assert!(text.ends_with("1 open; there are more: --limit N shows them\n"), "{text}");
     }
@@ -149,6 +155,16 @@ mod tests {
         let counted = render(&list, sample::NOW, Paint::Plain);
         list.incidents.clear();
         let none = render(&list, sample::NOW, Paint::Plain);
-        insta::assert_snapshot!([shown, counted, none].join("\n"), @"");
+        insta::assert_snapshot!([shown, counted, none].join("\n"), @r"
+        ID  SEV  TYPE          STATE      AGE     TAKEN BY  WHAT
+        #3  P2   gpu-hardware  held back  12 min  -         GPU 1 of node-b is lost (XID 79)
+        1 held back
+
+        ID  SEV  TYPE          STATE  AGE     TAKEN BY  WHAT
+        #3  P2   gpu-hardware  open   12 min  -         GPU 1 of node-b is lost (XID 79)
+        1 open, 3 held back; --held lists them
+
+        No open incidents, 3 held back; --held lists them
+        ");
     }
 }

@@ -321,8 +321,27 @@ mod tests {
             let page = page(incident);
             page.split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")
         };
-        insta::assert_snapshot!(first(&sample::held()), @"");
-        insta::assert_snapshot!(first(&sample::released(5)), @"");
+        insta::assert_snapshot!(first(&sample::held()), @r"
+        #3  P2  gpu-hardware   open   12 min
+
+          GPU 1 of node-b is lost (XID 79)
+          held back by silence S7 (ann) until 2026-11-23 20:31 UTC, because RMA of GPU 1 (3 of 3 findings)
+          held back by #5 (inhibition rack-first), because #5 is active, same rack r7 (1 of 3 findings)
+          cause     node-b GPU 1: GPU 1 of node-b is lost (XID 79)
+          touches   node-b GPU 1 (1 of 1 findings active)
+          type      gpu-hardware: its first finding leads to gpu-hardware
+          severity  P2: part of the replicas is degraded
+        ");
+        insta::assert_snapshot!(first(&sample::released(5)), @r"
+        #3  P2  gpu-hardware   open   12 min
+
+          GPU 1 of node-b is lost (XID 79)
+          in part   by #5 (inhibition rack-first), because #5 is active, same rack r7 (1 of 3 findings)
+          cause     node-b GPU 1: GPU 1 of node-b is lost (XID 79)
+          touches   node-b GPU 1 (1 of 1 findings active)
+          type      gpu-hardware: its first finding leads to gpu-hardware
+          severity  P2: part of the replicas is degraded
+        ");
     }
 
     #[test]

@@ -13,26 +13,28 @@ use crate::text::{Paint, WIDTH};
 pub fn made(listed: &Listed, now: Timestamp, dry_run: bool) -> String {
     let Listed { silence, state, now: hold } = listed;
     let mut page = Page::new(WIDTH);
-    let begun = match (dry_run, state) {
-        (true, _) => format!("This would hold back {}", counted(hold)),
-        (false, SilenceState::Planned) => {
-            let (at, left) = (minute(silence.starts_at), spoken(silence.starts_at.since(now)));
-            format!("{} is planned from {at} (in {left})", silence.id)
-        }
+    let nothing = *hold == Hold::default();
+    page.line(&match (dry_run, state) {
+        (true, _) => format!("This would hold back {} now; nothing was made.", counted(hold)),
+        (false, SilenceState::Planned) => format!("{} is planned", silence.id),
         (false, _) => format!("{} holds back {}", silence.id, counted(hold)),
-    };
+    });
+    if nothing && *state == SilenceState::Active {
+        page.labelled("now", "no active finding is like that");
+    }
+    if *state == SilenceState::Planned {
+        let (at, left) = (minute(silence.starts_at), spoken(silence.starts_at.since(now)));
+        page.labelled("from", &format!("{at} (in {left})"));
+    }
     let (until, lasts) =
         (minute(silence.ends_at), spoken(silence.ends_at.since(silence.starts_at)));
-    let told = match dry_run {
-        true => format!("{begun} now. Nothing was made."),
-        false => format!("{begun}, until {until} ({lasts}): {}", silence.reason),
-    };
-    page.wrapped(2, "", &told);
+    page.labelled("until", &format!("{until} ({lasts})"));
     for line in spared(hold) {
-        page.wrapped(2, "", &line);
+        page.labelled("besides", &line);
     }
     if !dry_run {
-        page.line(&format!("  end it    gpuwarden silence end {}", silence.id));
+        page.labelled("because", &silence.reason);
+        page.labelled("end it", &format!("gpuwarden silence end {}", silence.id));
     }
     page.text()
 }
@@ -42,9 +44,7 @@ fn spared(hold: &Hold) -> Vec<String> {
     let mut lines = Vec::new();
     match hold.in_part {
         0 => {}
-        1 => {
-            lines.push("1 of them stays shown: some of its findings are not held back.".to_owned())
-        }
+        1 => lines.push("1 more stays shown: some of its findings are not held back.".to_owned()),
         n => lines.push(format!("{n} more stay shown: some of their findings are not held back.")),
     }
     match hold.critical {
@@ -59,11 +59,13 @@ fn spared(hold: &Hold) -> Vec<String> {
 
 /// What a person's word to end one did.
 pub fn ended(listed: &Listed) -> String {
-    let id = listed.silence.id;
-    match listed.now.incidents {
-        0 => format!("{id} is over; it held back no incident.\n"),
-        1 => format!("{id} is over; the incident that it held back is weighed anew.\n"),
-        n => format!("{id} is over; the {n} incidents that it held back are weighed anew.\n"),
+    let (id, hold) = (listed.silence.id, &listed.now);
+    match hold.findings {
+        0 => format!("{id} is over; it held back nothing.\n"),
+        _ => format!(
+            "{id} is over; {} are shown again, but for what something else holds back.\n",
+            counted(hold)
+        ),
     }
 }
 
@@ -134,7 +136,7 @@ fn counted(hold: &Hold) -> String {
         count => format!("{count} {word}s"),
     };
     match (hold.incidents, hold.findings) {
-        (0, 0) => "nothing, since nothing active is like that".to_owned(),
+        (0, 0) => "nothing".to_owned(),
         (incidents, findings) => {
             format!("{} ({})", plural(incidents, "incident"), plural(findings, "finding"))
         }
@@ -255,14 +257,55 @@ mod tests {
             ended(&active()),
             ended(&over()),
         ];
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r"
+        S7 holds back 2 incidents (5 findings)
+          until     2026-11-23 16:14 UTC (2 h 0 min)
+          besides   1 more stays shown: some of its findings are not held back.
+          besides   1 is P1 and stays shown; --even-critical holds it back, too.
+          because   RMA of GPU 3, ticket 4711
+          end it    gpuwarden silence end S7
+
+        S7 holds back nothing
+          now       no active finding is like that
+          until     2026-11-23 16:14 UTC (2 h 0 min)
+          because   RMA of GPU 3, ticket 4711
+          end it    gpuwarden silence end S7
+
+        S8 is planned
+          from      2026-11-24 02:14 UTC (in 12 h 0 min)
+          until     2026-11-24 04:14 UTC (2 h 0 min)
+          because   RMA of GPU 3, ticket 4711
+          end it    gpuwarden silence end S8
+
+        This would hold back 2 incidents (5 findings) now; nothing was made.
+          until     2026-11-23 16:14 UTC (2 h 0 min)
+          besides   1 more stays shown: some of its findings are not held back.
+          besides   1 is P1 and stays shown; --even-critical holds it back, too.
+
+        S7 is over; 2 incidents (5 findings) are shown again, but for what something else holds back.
+
+        S2 is over; it held back nothing.
+        ");
     }
 
     #[test]
     fn each_silence_is_listed_with_what_it_matches_in_full_and_why() {
         let text = list(&[active(), planned(), over()], sample::NOW);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        S7  silence, 2 h 0 min left: holds back 2 incidents (5 findings), so far 3 (9)
+            node=gpu-node-7 rule=~xid|ecc.*
+            ann: RMA of GPU 3, ticket 4711
+            1 more stays shown: some of its findings are not held back.
+            1 is P1 and stays shown; --even-critical holds it back, too.
+        S8  maintenance, from 2026-11-24 02:14 UTC (in 12 h 0 min) for 2 h 0 min
+            on rack r7 even P1
+            ann: RMA of GPU 3, ticket 4711
+        S2  silence, ended by bob 8 h 0 min ago: so far 3 (9)
+            node=gpu-node-7 rule=~xid|ecc.*
+            ann: RMA of GPU 3, ticket 4711
+        1 active, 1 planned, 1 over
+        ");
         assert_eq!(list(&[], sample::NOW), "Nothing is silenced, and no maintenance is planned.\n");
     }
 
@@ -282,7 +325,13 @@ mod tests {
         let mut partly = of(sample::released(5));
         partly[0].incident.0 += 1;
         let all = [of(sample::held()), partly].concat();
-        insta::assert_snapshot!(held(&all, sample::NOW, Paint::Plain), @"");
+        insta::assert_snapshot!(held(&all, sample::NOW, Paint::Plain), @r"
+        ID  SEV  FINDINGS  HELD BACK BY   LEFT        BECAUSE                     WHAT
+        #3  P2   3 of 3    S7 ann         6 h 16 min  RMA of GPU 1                GPU 1 of node-b is lost (…
+        #3  P2   1 of 3    #5 rack-first  -           #5 is active, same rack r7  GPU 1 of node-b is lost (…
+        #4  P2   1 of 3    #5 rack-first  -           #5 is active, same rack r7  GPU 1 of node-b is lost (…
+        1 held back, 1 shown since some findings are not
+        ");
         assert_eq!(held(&[], sample::NOW, Paint::Plain), "Nothing is held back.\n");
     }
 
