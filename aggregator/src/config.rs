@@ -10,6 +10,7 @@ use gpuwarden_proto::vocab::ModelName;
 
 use crate::correlate::{Policy, cause::Windows};
 use crate::graph::Topology;
+use crate::suppress::{Inhibition, inhibit};
 
 /// All settings. What a file does not name has its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub struct Config {
     pub topology_file: Option<PathBuf>,
     /// What it says.
     pub topology: Topology,
+    /// The longest that a silence or maintenance may last.
+    pub silence_longest: Duration,
+    /// What makes something else not worth showing.
+    pub inhibitions: Vec<Inhibition>,
     /// Models whose complete outage is always P1.
     pub critical_services: BTreeSet<ModelName>,
     /// Events that tell of an older time are refused.
@@ -104,6 +109,8 @@ impl Default for Config {
             late_cause_window: Duration::from_secs(30),
             topology_file: None,
             topology: Topology::default(),
+            silence_longest: DAY * 30,
+            inhibitions: Vec::new(),
             critical_services: BTreeSet::new(),
             event_max_age: DAY * 7,
             event_max_ahead: Duration::from_secs(300),
@@ -205,6 +212,9 @@ impl Config {
         let percent = shadow.number("percent", u64::from(config.shadow_percent), 1..=100);
         config.shadow_percent = u32::try_from(percent).unwrap_or(config.shadow_percent);
         config.topology_file = root.section("topology").parsed("file", folder);
+        let (longest, allowed) = (config.silence_longest, Duration::from_secs(60)..=DAY * 366);
+        config.silence_longest = root.section("silences").duration("longest", longest, allowed);
+        config.inhibitions = inhibit::read(root);
         config
     }
 

@@ -10,6 +10,7 @@ mod journal;
 mod pending;
 mod sessions;
 mod shadow;
+mod silence;
 mod writer;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
+pub use silence::{SilenceAnswer, SilenceError, SilenceRequest};
 pub use writer::Writer;
 
 use self::journal::Journal;
@@ -52,6 +54,7 @@ use crate::replay::line::Word;
 use crate::resume::resume;
 use crate::status::Metrics;
 use crate::store::{Loaded, Retention, StoreError, Transaction};
+use crate::suppress::{LISTED_FOR, Suppressor};
 use crate::watch::{Board, Watch};
 
 /// Ticks between two looks at what is old enough to be forgotten.
@@ -97,6 +100,8 @@ pub enum Request {
     Gone(NodeId, SessionId),
     /// A person's word.
     Command(IncidentId, Command, Answer),
+    /// About what is held back.
+    Silence(SilenceRequest),
     /// Which incidents are open.
     Open(oneshot::Sender<Vec<Arc<Incident>>>),
     /// One incident.
@@ -149,6 +154,7 @@ pub struct Core {
     clock: Clock,
     metrics: Arc<Metrics>,
     state: State,
+    suppressor: Suppressor,
     board: Board,
     sessions: Sessions,
     changes: VecDeque<ObservedChange>,
@@ -211,10 +217,14 @@ impl Core {
         begun: Begun,
         writer: Writer,
     ) -> Self {
-        let Begun { loaded, now } = begun;
+        let Begun { mut loaded, now } = begun;
+        let silences = std::mem::take(&mut loaded.silences);
+        let next_silence = loaded.next_silence;
         let next_order = loaded.next_order;
         let shadow = config.shadow.as_ref().map(|c| Shadow::new(c, loaded.clone(), now));
         let (state, changes) = resume(config.policy(), loaded, now);
+        let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
+        suppressor.restore(silences, next_silence, &state, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
@@ -224,6 +234,7 @@ impl Core {
             clock,
             metrics,
             state,
+            suppressor,
             board,
             sessions: Sessions::default(),
             changes: changes.into(),
@@ -310,10 +321,11 @@ impl Core {
             Commit::Idle => {}
             Commit::Running(_) | Commit::Pruning => return,
             Commit::Held(held) => {
+                let error = held.error.clone();
                 // Nothing reaches the disk, and people must see it all the same.
-                self.state.rank_all();
+                self.weigh(now);
                 self.board.publish(&self.pending.unseen(&self.state));
-                return self.pending.excuse(&held.error);
+                return self.pending.excuse(&error);
             }
         }
         if self.prune_due {
@@ -322,10 +334,10 @@ impl Core {
             self.commit = Commit::Pruning;
             return;
         }
+        self.weigh(now);
         if self.pending.is_empty() {
             return;
         }
-        self.state.rank_all();
         let (transaction, debts) = self.pending.take(&self.state);
         if transaction.is_empty() {
             self.settle(debts);
@@ -339,6 +351,7 @@ impl Core {
         Retention {
             batches_before: now.before(self.config.keep_events),
             incidents_before: now.before(self.config.keep_incidents),
+            silences_before: now.before(LISTED_FOR),
             bytes_max: self.config.limits.store_bytes,
             rows_max: PRUNED_MAX,
         }
@@ -352,6 +365,7 @@ impl Core {
                 self.metrics.streams_behind.inc();
             }
         }
+        debts.silence_answers.into_iter().for_each(SilenceAnswer::give);
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);
             let incident = incident.ok_or(CommandError::Refused(Refusal::Unknown(id)));

@@ -48,7 +48,7 @@ use gpuwarden_proto::vocab::{
 
 use crate::classify::{Ground, Stakes, assess};
 use crate::graph::{Graph, Topology};
-use crate::incident::{Case, Kind, Limits};
+use crate::incident::{Case, Kind, Limits, Suppressed};
 use crate::node::{Findings, Key, Node, Place};
 use crate::replica::Replicas;
 
@@ -444,6 +444,32 @@ impl State {
     /// Incidents that are not over.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.cases.values().map(Case::incident)
+    }
+
+    /// What stands where and serves what.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// An incident in work.
+    #[must_use]
+    pub fn case(&self, id: IncidentId) -> Option<&Case> {
+        self.cases.get(&id)
+    }
+
+    /// Takes note of what holds an incident back, which has no other effect on it.
+    pub fn suppress(
+        &mut self,
+        id: IncidentId,
+        suppression: Suppressed,
+        now: Timestamp,
+        touched: &mut Touched,
+    ) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        if case.suppress(suppression, now) {
+            touched.change(id);
+        }
     }
 
     /// How many incidents are not over.

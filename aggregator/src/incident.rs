@@ -22,6 +22,7 @@
 
 mod activity;
 mod command;
+mod held;
 mod timeline;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,7 @@ use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, Ru
 use crate::correlate::evidence::Reasons;
 
 pub use command::{Command, Refusal};
+pub use held::Suppressed;
 pub use timeline::{Kind, SELF};
 
 /// Pieces of evidence kept of one finding.
@@ -137,6 +139,8 @@ impl Case {
             roots: Vec::new(),
             merged_into: None,
             apart_from: Vec::new(),
+            suppressed_by: Vec::new(),
+            held_since: None,
         };
         let mut case = Self { incident, limits, active: 1, quiet_since: None, scope: None };
         case.entitle();

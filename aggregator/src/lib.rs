@@ -10,6 +10,7 @@
 //! - [`core`]: the one task that owns the state
 //! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
 //!   things mean; pure
+//! - [`suppress`]: what is held back, by whom or what, and why; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -40,6 +41,7 @@ pub mod service;
 pub mod shadow;
 pub mod status;
 pub mod store;
+pub mod suppress;
 pub mod trace;
 pub mod watch;
 

@@ -1,5 +1,7 @@
 //! What people and scripts ask, in our own words. The edges to gRPC and HTTP stand on it.
 
+mod silence;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gpuwarden_proto::entity::EntityKind;
@@ -13,7 +15,7 @@ use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{CommandError, Request};
+use crate::core::{CommandError, Request, SilenceError};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::store::{History, StoreError};
@@ -40,6 +42,20 @@ pub struct Page {
     pub incidents: Vec<Arc<Incident>>,
     /// There are more.
     pub truncated: bool,
+    /// Open incidents that are held back and for that reason not among these.
+    pub held_back: usize,
+}
+
+/// What is to become of incidents that are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeldBack {
+    /// They are counted only.
+    #[default]
+    Counted,
+    /// They are among the others.
+    Shown,
+    /// No others are wanted.
+    Only,
 }
 
 /// Why a question has no answer.
@@ -51,6 +67,9 @@ pub enum AskError {
     /// It was refused, or is not yet for good.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// A silence was refused, or is not yet for good.
+    #[error(transparent)]
+    Silence(#[from] SilenceError),
     /// Nothing is known of an event.
     #[error(transparent)]
     Event(#[from] Absent),
@@ -79,9 +98,21 @@ impl Desk {
     /// # Errors
     ///
     /// The aggregator stops, or the store cannot be read.
-    pub async fn incidents(&self, with_resolved: bool, limit: usize) -> Result<Page, AskError> {
+    pub async fn incidents(
+        &self,
+        with_resolved: bool,
+        held: HeldBack,
+        limit: usize,
+    ) -> Result<Page, AskError> {
         let limit = if limit == 0 { LIMIT_DEFAULT } else { limit.min(LIMIT_MAX) };
         let mut incidents = self.ask(Request::Open).await?;
+        let open = incidents.len();
+        incidents.retain(|incident| match held {
+            HeldBack::Counted => incident.held_since.is_none(),
+            HeldBack::Shown => true,
+            HeldBack::Only => incident.held_since.is_some(),
+        });
+        let held_back = if held == HeldBack::Counted { open - incidents.len() } else { 0 };
         incidents.sort_by_key(|incident| (incident.severity, incident.id));
         if with_resolved && incidents.len() <= limit {
             let wanted = limit + 1 - incidents.len();
@@ -90,7 +121,7 @@ impl Desk {
         }
         let truncated = incidents.len() > limit;
         incidents.truncate(limit);
-        Ok(Page { incidents, truncated })
+        Ok(Page { incidents, truncated, held_back })
     }
 
     /// One incident.

@@ -24,13 +24,14 @@ use self::drive::Drive;
 use self::line::Line;
 use self::log::{Log, LogError};
 use crate::config::Config;
+use crate::suppress::Suppressor;
 
 /// What is replayed, and by what.
 #[derive(Debug)]
 pub struct Replay<R> {
     /// The log.
     pub events: Log<R>,
-    /// The settings, of which correlation's are used.
+    /// The settings, of which correlation's and the inhibition rules are used.
     pub config: Config,
     /// Bad lines are counted and passed over.
     pub skip_bad: bool,
@@ -72,7 +73,9 @@ impl<R: BufRead> Replay<R> {
     ///
     /// The log cannot be read, or a line is bad and bad lines are not passed over.
     pub fn run(mut self) -> Result<Replayed, LogError> {
-        let mut drive = Drive::new(self.config.policy());
+        let suppressor =
+            Suppressor::new(self.config.inhibitions.clone(), self.config.silence_longest);
+        let mut drive = Drive::new(self.config.policy()).suppressing(suppressor);
         let mut refused = Tally::default();
         let bad = self.each(|line, place| {
             if let Err(refusal) = drive.line(line) {

@@ -1,8 +1,10 @@
-//! The edge to people and scripts: `IncidentService`, `FleetService` and `TopologyService`.
+//! The edge to people and scripts: `IncidentService`, `FleetService`, `SilenceService` and
+//! `TopologyService`.
 
 mod gate;
 mod routes;
 mod shadow;
+mod silence;
 mod topology;
 
 use std::pin::Pin;
@@ -19,12 +21,14 @@ use tonic::{Request, Response, Status};
 pub use gate::Bounds;
 pub use routes::Routes;
 pub use shadow::Shadow;
+pub use silence::Silences;
 pub use topology::Topology;
 
-use crate::core::CommandError;
+use crate::core::{CommandError, SilenceError};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
-use crate::query::{AskError, Desk};
+use crate::query::{AskError, Desk, HeldBack};
+use crate::suppress;
 use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
 
 /// An answer stays below this, since clients read 4 MiB by default.
@@ -46,12 +50,20 @@ impl IncidentService for Incidents {
         &self,
         request: Request<pb::ListIncidentsRequest>,
     ) -> Answer<pb::ListIncidentsResponse> {
-        let pb::ListIncidentsRequest { include_resolved, limit } = request.into_inner();
-        let page = self.0.incidents(include_resolved, limit as usize).await.map_err(status)?;
+        let pb::ListIncidentsRequest { include_resolved, limit, include_held, only_held } =
+            request.into_inner();
+        let held = match (only_held, include_held) {
+            (true, _) => HeldBack::Only,
+            (false, true) => HeldBack::Shown,
+            (false, false) => HeldBack::Counted,
+        };
+        let page =
+            self.0.incidents(include_resolved, held, limit as usize).await.map_err(status)?;
         let all = page.incidents.len();
         let incidents = fitting(page.incidents.iter().map(wire));
         let truncated = page.truncated || incidents.len() < all;
-        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated }))
+        let held_back = page.held_back as u64;
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated, held_back }))
     }
 
     async fn get_incident(
@@ -210,6 +222,14 @@ fn status(error: AskError) -> Status {
             Status::not_found(text)
         }
         AskError::Entity(NotFound::Several { .. }) => Status::invalid_argument(text),
+        AskError::Silence(SilenceError::NotStored(_)) => Status::unavailable(text),
+        AskError::Silence(SilenceError::Refused(refusal)) => match refusal {
+            suppress::Refusal::Bad(_) => Status::invalid_argument(text),
+            suppress::Refusal::Unknown(_) => Status::not_found(text),
+            suppress::Refusal::Crowded(_) | suppress::Refusal::Over { .. } => {
+                Status::failed_precondition(text)
+            }
+        },
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

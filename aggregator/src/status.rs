@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::suppress::Standing;
+
 /// Why an event was refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Reject {
@@ -36,6 +38,24 @@ pub struct Reason {
 pub struct Differing {
     /// What kind of difference.
     pub kind: &'static str,
+}
+
+/// What holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Holder {
+    /// A silence.
+    Silence,
+    /// Planned work.
+    Maintenance,
+    /// Another incident.
+    Inhibition,
+}
+
+/// The label of what is held back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HeldBy {
+    /// By what.
+    pub by: Holder,
 }
 
 /// All the numbers.
@@ -89,6 +109,12 @@ pub struct Metrics {
     pub shadow_differences: Family<Differing, Gauge>,
     /// Incidents that are not over.
     pub incidents_open: Gauge,
+    /// Incidents that are held back, by what; one that is held back by several counts for each.
+    pub incidents_held: Family<HeldBy, Gauge>,
+    /// Silences and maintenance that hold back now.
+    pub silences_active: Family<HeldBy, Gauge>,
+    /// Findings that were held back, each time counted.
+    pub findings_held: Counter,
     /// Nodes with a stream.
     pub nodes_connected: Gauge,
     /// Nodes that do not answer.
@@ -117,6 +143,21 @@ impl Metrics {
     /// One more event refused.
     pub fn reject(&self, reason: Reject) {
         self.rejected.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// How much is held back now.
+    pub fn hold(&self, standing: &Standing) {
+        let kinds = [Holder::Silence, Holder::Maintenance, Holder::Inhibition];
+        let set = |family: &Family<HeldBy, Gauge>, counts: &[u64]| {
+            for (by, count) in kinds.iter().zip(counts) {
+                let gauge = family.get_or_create(&HeldBy { by: *by });
+                gauge.set(i64::try_from(*count).unwrap_or(i64::MAX));
+            }
+        };
+        set(&self.incidents_held, &standing.incidents);
+        set(&self.silences_active, &standing.active);
+        let new = standing.findings_held.saturating_sub(self.findings_held.get());
+        self.findings_held.inc_by(new);
     }
 
     /// The page that Prometheus reads.
@@ -150,6 +191,9 @@ impl Metrics {
         r.register("snapshots_alike", "Snapshots not journalled, as nothing was new", alike);
         self.register_shadow(r);
         r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
+        r.register("incidents_held", "Incidents held back", self.incidents_held.clone());
+        r.register("silences_active", "Silences that hold back", self.silences_active.clone());
+        r.register("findings_held", "Findings held back", self.findings_held.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
         let mut page = String::new();

@@ -16,6 +16,7 @@ pub use crate::correlate::RESTING_MAX;
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::silence::Silence;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Entry;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, ModelName, NodeId, NodeState, Seq, ServerName};
@@ -104,6 +105,8 @@ pub struct Transaction {
     pub nodes: Vec<NodeRow>,
     /// Changes that were observed.
     pub changes: Vec<ObservedChange>,
+    /// Silences as they now are.
+    pub silences: Vec<Silence>,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -112,13 +115,15 @@ impl Transaction {
     /// It would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { batches, journal, marks, incidents, nodes, changes, next_incident: _ } = self;
+        let Self { batches, journal, marks, incidents, nodes, changes, silences, next_incident: _ } =
+            self;
         batches.is_empty()
             && journal.is_empty()
             && marks.is_empty()
             && incidents.is_empty()
             && nodes.is_empty()
             && changes.is_empty()
+            && silences.is_empty()
     }
 }
 
@@ -133,6 +138,10 @@ pub struct Loaded {
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// The newest changes, oldest first.
     pub changes: Vec<ObservedChange>,
+    /// Silences, by number.
+    pub silences: Vec<Silence>,
+    /// The number that the next silence gets.
+    pub next_silence: u64,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// The place in the common order that the next batch or journal row gets.
@@ -148,6 +157,8 @@ pub struct Retention {
     pub batches_before: Timestamp,
     /// Incidents resolved, and changes observed, before this instant.
     pub incidents_before: Timestamp,
+    /// Silences that were over before this instant.
+    pub silences_before: Timestamp,
     /// Oldest batches and journal rows are forgotten while the store is larger, in bytes.
     pub bytes_max: u64,
     /// At most so many rows of a kind at one time, so that nobody waits long.

@@ -228,12 +228,14 @@ pub(crate) struct Stage {
     pub(crate) over: Vec<Incident>,
     /// All that changed, as it was told.
     pub(crate) log: Vec<String>,
+    /// Which incidents changed since somebody took them from here.
+    pub(crate) touched: Touched,
 }
 
 impl Stage {
     pub(crate) fn new(policy: Policy) -> Self {
         let state = State::restore(policy, HashMap::new(), Vec::new(), 1, START);
-        Self { state, over: Vec::new(), log: Vec::new() }
+        Self { state, over: Vec::new(), log: Vec::new(), touched: Touched::default() }
     }
 
     pub(crate) fn play(&mut self, script: &str) -> &mut Self {
@@ -289,6 +291,7 @@ impl Stage {
         }
         for (id, change) in &touched.changed {
             self.log.push(format!("{id} {}", change.as_str()));
+            self.touched.changed.insert(*id, *change);
         }
         // What is over may go on, or more be told of it.
         let told_anew = |incident: &Incident| touched.changed.contains_key(&incident.id);

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use gpuwarden_proto::vocab::{EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
+pub use crate::silence::ask::Silence;
 
 /// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
 #[derive(Debug, Parser)]
@@ -43,6 +44,9 @@ pub enum Command {
     /// Ask about incidents and answer them.
     #[command(subcommand)]
     Incidents(Incidents),
+    /// Hold incidents back for a time, with a reason, and see what is held back.
+    #[command(subcommand)]
+    Silence(Silence),
     /// Show the nodes of the fleet.
     Nodes,
     /// Show what stands where and what depends on what.
@@ -125,6 +129,9 @@ pub enum Incidents {
         /// Those that are over, too.
         #[arg(long)]
         all: bool,
+        /// Those that are held back, and no others.
+        #[arg(long, conflicts_with = "all")]
+        held: bool,
         /// So many at most.
         #[arg(long, value_name = "N")]
         limit: Option<u32>,
@@ -142,7 +149,11 @@ pub enum Incidents {
         id: IncidentId,
     },
     /// Follow incidents live until interrupted.
-    Watch,
+    Watch {
+        /// Those that are held back, too.
+        #[arg(long)]
+        held: bool,
+    },
     /// Take an incident.
     Ack {
         /// Its number.

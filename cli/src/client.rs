@@ -1,6 +1,8 @@
 //! The aggregator over gRPC. The only place that names wire types; everybody else sees plain
 //! values.
 
+mod silence;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
+use gpuwarden_proto::pb::silence_service_client::SilenceServiceClient;
 use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::topology::{Branch, Portrait};
@@ -104,6 +107,7 @@ pub struct Client {
     fleet: FleetServiceClient<Channel>,
     shadow: ShadowServiceClient<Channel>,
     topology: TopologyServiceClient<Channel>,
+    silences: SilenceServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -113,6 +117,8 @@ pub struct IncidentList {
     pub incidents: Vec<Incident>,
     /// There are more.
     pub truncated: bool,
+    /// Open incidents that are held back and for that reason not among these.
+    pub held_back: u64,
 }
 
 /// The fleet as a tree, and whether it is all of it.
@@ -174,23 +180,30 @@ impl Client {
         let fleet =
             FleetServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let topology =
-            TopologyServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet, shadow, topology })
+            TopologyServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let silences =
+            SilenceServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, shadow, topology, silences })
     }
 
-    /// Incidents; `None` leaves the limit to the server.
+    /// Incidents that are not held back, or with `only_held` those that are; `None` leaves the limit
+    /// to the server.
     pub async fn incidents(
         &mut self,
         include_resolved: bool,
+        only_held: bool,
         limit: Option<u32>,
     ) -> Result<IncidentList, ClientError> {
         let limit = limit.unwrap_or_default();
-        let request = timed(pb::ListIncidentsRequest { include_resolved, limit });
+        let include_held = false;
+        let request = pb::ListIncidentsRequest { include_resolved, limit, include_held, only_held };
+        let request = timed(request);
         let answer = self.incidents.list_incidents(request).await;
         let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
         let incidents: Result<_, Refused> =
             answer.incidents.into_iter().map(TryInto::try_into).collect();
-        Ok(IncidentList { incidents: incidents?, truncated: answer.truncated })
+        let pb::ListIncidentsResponse { truncated, held_back, .. } = answer;
+        Ok(IncidentList { incidents: incidents?, truncated, held_back })
     }
 
     /// One incident.

@@ -24,13 +24,13 @@ pub async fn run(
     aggregator: &Aggregator,
     mut screen: Screen,
 ) -> anyhow::Result<()> {
-    if matches!(command, Incidents::Watch) {
-        return watch::run(aggregator, &mut screen).await;
+    if let Incidents::Watch { held } = command {
+        return watch::run(aggregator, held, &mut screen).await;
     }
     let mut client = Client::connect(aggregator).await?;
     match command {
-        Incidents::List { all, limit } => {
-            let mut list = client.incidents(all, limit).await?;
+        Incidents::List { all, held, limit } => {
+            let mut list = client.incidents(all, held, limit).await?;
             list.incidents.sort_by_key(list::worst_first);
             match screen.format {
                 Format::Json => screen.json(&list)?,
@@ -56,7 +56,7 @@ pub async fn run(
                 }
             }
         }
-        Incidents::Watch => {}
+        Incidents::Watch { .. } => {}
         Incidents::Ack { id, by } => {
             answered(&client.say(id, &by.by, Word::Acknowledge).await?, &mut screen)?;
         }

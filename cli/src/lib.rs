@@ -2,7 +2,7 @@
 //!
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
-//! - [`incidents`], [`nodes`], [`topology`], [`change`], [`explain`], [`shadow`]: one module a command
+//! - [`incidents`], [`silence`], [`nodes`], [`topology`], [`change`], [`explain`], [`shadow`]: one module a command
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
 //! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
@@ -22,6 +22,7 @@ pub mod page;
 pub mod quantity;
 pub mod screen;
 pub mod shadow;
+pub mod silence;
 pub mod table;
 pub mod text;
 pub mod topology;
@@ -46,6 +47,7 @@ pub fn main(args: Args) -> ExitCode {
                 Command::Incidents(command) => {
                     incidents::run(command, &args.aggregator, screen).await
                 }
+                Command::Silence(command) => silence::run(command, &args.aggregator, screen).await,
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Shadow => shadow::run(&args.aggregator, screen).await,
                 Command::Topology(command) => {

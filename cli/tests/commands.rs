@@ -33,14 +33,43 @@ fn incidents_are_listed_as_a_table_and_as_one_json_document() {
     assert_eq!(table.status.code(), Some(0));
     let text = stdout(&table);
     assert!(text.starts_with("ID  SEV  TYPE"), "{text}");
-    assert!(text.ends_with("1 open\n"), "{text}");
+    assert!(text.ends_with("1 open, 2 held back; --held lists them\n"), "{text}");
     assert!(!text.contains('\u{1b}'), "no colour where there is no terminal: {text}");
 
     let json = gpuwarden(&desk, &["incidents", "list", "--output", "json"]);
     let value: Value = serde_json::from_slice(&json.stdout).expect("one JSON document");
     assert_eq!(value["incidents"][0]["type"], "gpu-hardware");
     assert_eq!(value["incidents"][0]["opened_at"], "2026-11-23T14:02:11.000Z");
-    assert_eq!(value["truncated"], false);
+    assert_eq!((&value["truncated"], &value["held_back"]), (&false.into(), &2.into()));
+}
+
+#[test]
+fn a_silence_arrives_with_its_author_time_and_reason() {
+    let desk = Desk::open();
+    let words = ["silence", "add", "node=gpu-7", "rule=~xid|ecc.*", "--for", "2h"];
+    let output = gpuwarden(&desk, &[&words[..], &["--by", "ann", "--reason", "RMA"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("S7 holds back nothing"), "{}", stdout(&output));
+    let json = gpuwarden(&desk, &[&words[..], &["--dry-run", "--output", "json"]].concat());
+    let value: Value = serde_json::from_slice(&json.stdout).expect("one JSON document");
+    assert_eq!(value["matchers"], serde_json::json!(["node=gpu-7", "rule=~xid|ecc.*"]));
+    assert_eq!((&value["id"], &value["now"]["incidents"]), (&0.into(), &0.into()));
+    let asked = r#"silence ["node=gpu-7", "rule=~xid|ecc.*"] After(7200s)"#;
+    assert_eq!(
+        desk.words(),
+        [
+            format!("0 ann: {asked} RMA dry run false"),
+            format!("0 on-call: {asked} a dry run dry run true")
+        ]
+    );
+    let output = gpuwarden(&desk, &["silence", "end", "S9"]);
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(1), "gpuwarden: there is no silence S9\n")
+    );
+    assert_eq!(stdout(&gpuwarden(&desk, &["silence", "held"])), "Nothing is held back.\n");
+    let list = gpuwarden(&desk, &["silence", "list", "--output", "json"]);
+    assert_eq!(stdout(&list), "{\"silences\":[]}\n");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod incident;
 mod inventory;
 mod record;
 mod shadow;
+mod silence;
 mod topology;
 mod trace;
 mod uplink;
@@ -17,6 +18,7 @@ pub use record::{
     decode_change, decode_entries, decode_incident, decode_snapshot, encode_change, encode_entries,
     encode_incident, encode_snapshot,
 };
+pub use silence::{decode_silence, encode_silence};
 use thiserror::Error;
 
 use crate::time::Timestamp;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::entity::Entity;
 use crate::event::{Evidence, Subject, Suspect};
+use crate::silence::Suppression;
 use crate::time::Timestamp;
 use crate::vocab::{
     GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity, TieKind,
@@ -141,6 +142,10 @@ pub struct Incident {
     /// themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apart_from: Vec<IncidentId>,
+    /// What holds it back, in whole or in part.
+    pub suppressed_by: Vec<Suppression>,
+    /// Since when all of it is held back; `None` while it is shown.
+    pub held_since: Option<Timestamp>,
 }
 
 /// Why a watcher is shown an incident.

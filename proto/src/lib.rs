@@ -6,6 +6,7 @@
 //! - [`inventory`]: what a node says of itself: its GPUs, servers, models and sources
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
+//! - [`silence`]: what people hold back, and what holds an incident back
 //! - [`trace`]: where one event went
 //! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
@@ -21,6 +22,7 @@ pub mod incident;
 pub mod inventory;
 pub mod settings;
 pub mod shadow;
+pub mod silence;
 pub mod time;
 pub mod topology;
 pub mod trace;

@@ -410,6 +410,28 @@ words! {
 }
 
 words! {
+    /// What a person holds incidents back with.
+    SilenceKind, "kind of silence" {
+        /// From now on.
+        Silence = "silence",
+        /// Planned work; it may begin later.
+        Maintenance = "maintenance",
+    }
+}
+
+words! {
+    /// Where a silence or maintenance stands.
+    SilenceState, "state of a silence" {
+        /// It begins later.
+        Planned = "planned",
+        /// It holds back.
+        Active = "active",
+        /// Its time is over, or somebody ended it.
+        Over = "over",
+    }
+}
+
+words! {
     /// What became of an event.
     Fate, "fate" {
         /// An incident was opened for it.

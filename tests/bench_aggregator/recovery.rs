@@ -116,9 +116,9 @@ async fn start(folder: &Path, before: &[Incident]) -> Result<Start, Failure> {
     let (server, address) = aggregator(folder, "")?;
     let listening = began.elapsed();
     let mut client = client(address).await?;
-    client.list_incidents(pb::ListIncidentsRequest { include_resolved: false, limit: 1 }).await?;
+    client.list_incidents(pb::ListIncidentsRequest { limit: 1, ..Default::default() }).await?;
     let serving = began.elapsed();
-    let question = pb::ListIncidentsRequest { include_resolved: false, limit: LISTED };
+    let question = pb::ListIncidentsRequest { limit: LISTED, ..Default::default() };
     let answer = client.list_incidents(question).await?.into_inner();
     let answered = began.elapsed();
     let right = is_right(answer, before)?;

@@ -70,7 +70,7 @@ async fn people(config: &Config) -> IncidentServiceClient<tonic::transport::Chan
 
 /// Numbers of the incidents and how many members each has.
 async fn incidents(config: &Config) -> Vec<(u64, usize)> {
-    let ask = pb::ListIncidentsRequest { include_resolved: true, limit: 0 };
+    let ask = pb::ListIncidentsRequest { include_resolved: true, ..Default::default() };
     let answer = people(config).await.list_incidents(ask).await.expect("an answer").into_inner();
     answer.incidents.iter().map(|incident| (incident.id, incident.members.len())).collect()
 }

@@ -237,6 +237,9 @@ def _leaves(value: Any) -> Iterator[str]:
 class Watch:
     """`gpuwarden incidents watch`, read line by line."""
 
+    # What else it is given.
+    words: Sequence[str] = ()
+
     def __init__(self, folder: Path, aggregator: Aggregator) -> None:
         self.lines: Record[Line] = Record()
         self._log = folder / "watch.log"
@@ -244,7 +247,7 @@ class Watch:
         self._process: Process | None = None
 
     def __enter__(self) -> Watch:
-        words = ["incidents", "watch", "--output", "json", "--aggregator", self._url]
+        words = ["incidents", "watch", *self.words, "--output", "json", "--aggregator", self._url]
         self._process = Process("gpuwarden watch", [binary("gpuwarden"), *words], self._log, piped=True)
         threading.Thread(target=self._read, args=(self._process,), name="watch", daemon=True).start()
         return self

@@ -45,6 +45,7 @@ impl Core {
             }
             Request::Gone(node, session) => self.gone(now, &node, session),
             Request::Command(id, command, answer) => self.command(now, id, command, answer),
+            Request::Silence(request) => self.silence(now, request),
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
@@ -102,6 +103,7 @@ impl Core {
             apply(&mut self.state, now, id, Signal::Snapshot(snapshot), &mut touched);
             self.journal_snapshot(now, id, &touched);
             self.note(touched);
+            self.suppressor.note_node(&self.state, id);
             self.pending.node(id, true);
         }
     }
@@ -213,6 +215,9 @@ impl Core {
         }
         self.silences(now);
         self.shadow_passes(now);
+        if self.prune_due {
+            self.suppressor.forget(now);
+        }
         self.gauge();
     }
 
@@ -262,6 +267,7 @@ impl Core {
     pub(super) fn note(&mut self, mut touched: Touched) {
         self.passing.note(&mut touched);
         self.shadow_notes(&touched);
+        self.suppressor.note(&touched);
         self.pending.touch(touched);
     }
 
@@ -296,6 +302,7 @@ impl Core {
             number(self.state.nodes.values().filter(|node| wanted(&node.link)).count())
         };
         self.metrics.incidents_open.set(number(self.state.open()));
+        self.metrics.hold(&self.suppressor.standing(&self.state));
         self.metrics.nodes_connected.set(links(|link| matches!(link, Link::Connected(_))));
         self.metrics.nodes_lost.set(links(|link| *link == Link::Lost));
         self.metrics.dropped.set(i64::try_from(self.state.dropped).unwrap_or(i64::MAX));
@@ -303,6 +310,6 @@ impl Core {
 }
 
 /// Answers. Who asked may have gone, which is nobody's loss.
-fn reply<T>(to: oneshot::Sender<T>, answer: T) {
+pub(super) fn reply<T>(to: oneshot::Sender<T>, answer: T) {
     drop(to.send(answer));
 }

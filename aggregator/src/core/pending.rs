@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, WatchChange};
+use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::CommandError;
+use super::{CommandError, SilenceAnswer};
 use crate::correlate::{State, Touched};
 use crate::node::SessionId;
 use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
@@ -46,8 +47,10 @@ pub(super) struct Pending {
     /// Nodes to be written; `true` with their snapshot.
     nodes: BTreeMap<NodeId, bool>,
     changes: Vec<ObservedChange>,
+    silences: BTreeMap<SilenceId, Silence>,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
+    silence_answers: Vec<SilenceAnswer>,
 }
 
 /// What is to be done once a transaction is on disk.
@@ -59,6 +62,8 @@ pub(super) struct Debts {
     pub(super) updates: Vec<Update>,
     /// Who waits for an answer.
     pub(super) answers: Vec<(IncidentId, Answer)>,
+    /// Who waits for an answer about a silence.
+    pub(super) silence_answers: Vec<SilenceAnswer>,
     /// Events of the transaction.
     pub(super) events: usize,
 }
@@ -69,6 +74,7 @@ impl Debts {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
+        self.silence_answers.drain(..).for_each(|answer| answer.excuse(error));
         self
     }
 }
@@ -114,6 +120,16 @@ impl Pending {
         self.answers.push((id, answer));
     }
 
+    /// Silences are to be written.
+    pub(super) fn silences(&mut self, silences: Vec<Silence>) {
+        self.silences.extend(silences.into_iter().map(|silence| (silence.id, silence)));
+    }
+
+    /// Somebody waits for an answer about a silence.
+    pub(super) fn answer_silence(&mut self, answer: SilenceAnswer) {
+        self.silence_answers.push(answer);
+    }
+
     /// Incidents changed. What is opened stays opened for those who have not seen it yet.
     pub(super) fn touch(&mut self, touched: Touched) {
         for (id, change) in touched.changed {
@@ -152,6 +168,7 @@ impl Pending {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
+        self.silence_answers.drain(..).for_each(|answer| answer.excuse(error));
     }
 
     /// Whether there is nothing to be done.
@@ -164,6 +181,8 @@ impl Pending {
             && self.changes.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
+            && self.silences.is_empty()
+            && self.silence_answers.is_empty()
     }
 
     /// Takes all of it as one transaction.
@@ -178,9 +197,16 @@ impl Pending {
             incidents: updates.iter().map(|(_, incident)| Arc::clone(incident)).collect(),
             nodes: rows(&this.nodes, state),
             changes: this.changes,
+            silences: this.silences.into_values().collect(),
             next_incident: state.next_id(),
         };
-        let debts = Debts { owed: this.owed, updates, answers: this.answers, events: this.events };
+        let debts = Debts {
+            owed: this.owed,
+            updates,
+            answers: this.answers,
+            silence_answers: this.silence_answers,
+            events: this.events,
+        };
         (transaction, debts)
     }
 }

@@ -320,7 +320,8 @@ fn what_is_restored_goes_on_as_if_nothing_had_been() {
     let incidents: Vec<Incident> = stage.state.incidents().cloned().collect();
     let next = stage.state.next_id();
     let state = State::restore(Policy::default(), HashMap::new(), incidents.clone(), next, at(4));
-    let mut restored = Stage { state, over: Vec::new(), log: Vec::new() };
+    let touched = Touched::default();
+    let mut restored = Stage { state, over: Vec::new(), log: Vec::new(), touched };
     assert_eq!(restored.state.incidents().cloned().collect::<Vec<_>>(), incidents);
     let more = "5 node-a clear error-rate-high bert\n6 node-a raise latency-high bert\n80 tick";
     assert_eq!(restored.play(more).shown(), stage.play(more).shown());

@@ -51,6 +51,10 @@ pub enum Kind {
     Related,
     /// Something happened to the node that bears on what is known.
     Node,
+    /// All of it is held back from now on.
+    Held,
+    /// It is shown again.
+    Released,
 }
 
 impl Kind {
@@ -78,6 +82,8 @@ impl Kind {
             Self::Split => "split",
             Self::Related => "related",
             Self::Node => "node",
+            Self::Held => "held",
+            Self::Released => "released",
         }
     }
 }

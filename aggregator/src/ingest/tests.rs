@@ -62,7 +62,7 @@ impl Running {
     }
 
     async fn incidents(&self) -> Vec<Incident> {
-        let request = pb::ListIncidentsRequest { include_resolved: true, limit: 0 };
+        let request = pb::ListIncidentsRequest { include_resolved: true, ..Default::default() };
         let listed = self.people().await.list_incidents(request).await.unwrap().into_inner();
         listed.incidents.into_iter().map(|incident| incident.try_into().unwrap()).collect()
     }

@@ -19,6 +19,7 @@ use crate::intake::{self, Aside, Passing};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
 use crate::store::{CHANGES_LOADED, Loaded, NodeRow, still_of_use};
+use crate::suppress::Suppressor;
 
 /// Members of an incident that is kept as it was written.
 const WRITTEN_MEMBERS: usize = 64;
@@ -29,6 +30,8 @@ const STREAM: SessionId = SessionId(0);
 #[derive(Debug)]
 pub struct Drive {
     state: State,
+    /// What the settings hold back; silences are not in the log.
+    suppressor: Option<Suppressor>,
     passing: Passing,
     over: BTreeMap<IncidentId, Incident>,
     /// Incidents that are not over, as a restart would find them on disk: without numbers that came
@@ -48,12 +51,20 @@ impl Drive {
         let (state, _) = resume(policy, Loaded::default(), Timestamp::default());
         Self {
             state,
+            suppressor: None,
             passing: Passing::default(),
             over: BTreeMap::new(),
             written: Some(BTreeMap::new()),
             changes: VecDeque::new(),
             missed: 0,
         }
+    }
+
+    /// The same with what the settings hold back.
+    #[must_use]
+    pub fn suppressing(mut self, suppressor: Suppressor) -> Self {
+        self.suppressor = Some(suppressor);
+        self
     }
 
     /// Goes on `now` with what was on disk, and will not be restarted.
@@ -74,7 +85,7 @@ impl Drive {
         self.pass(now);
         let mut touched = Touched::default();
         let result = self.word(now, word, &mut touched);
-        self.note(touched);
+        self.note(now, touched);
         result
     }
 
@@ -82,7 +93,7 @@ impl Drive {
     pub fn pass(&mut self, to: Timestamp) {
         let mut touched = Touched::default();
         self.passing.pass(&mut self.state, to, &mut touched);
-        self.note(touched);
+        self.note(to, touched);
     }
 
     /// What is known now.
@@ -135,6 +146,9 @@ impl Drive {
             Word::Snapshot(node, snapshot) => {
                 self.hear(now, &node, touched);
                 apply(&mut self.state, now, &node, Signal::Snapshot(*snapshot), touched);
+                if let Some(suppressor) = &mut self.suppressor {
+                    suppressor.note_node(&self.state, &node);
+                }
             }
             Word::Lost(node, since) => self.lose(now, &node, since, touched),
             Word::Back(node) => self.greet(now, &node, Seq(u64::MAX), touched),
@@ -219,7 +233,11 @@ impl Drive {
         self.state.incidents().map(written).chain(over.into_iter().cloned()).collect()
     }
 
-    fn note(&mut self, mut touched: Touched) {
+    fn note(&mut self, now: Timestamp, mut touched: Touched) {
+        if let Some(suppressor) = &mut self.suppressor {
+            suppressor.note(&touched);
+            suppressor.weigh(&mut self.state, now, &mut touched);
+        }
         self.passing.note(&mut touched);
         for id in touched.changed.into_keys() {
             // What was over may go on.

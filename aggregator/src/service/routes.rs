@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
+use gpuwarden_proto::pb::silence_service_server::SilenceServiceServer;
 use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
@@ -15,7 +16,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Shadow, Topology};
+use super::{Fleet, Incidents, Shadow, Silences, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -37,6 +38,7 @@ impl Routes {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
             shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
+            silences: SilenceServiceServer::new(Silences(desk.clone())),
             topology: TopologyServiceServer::new(Topology(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
@@ -69,6 +71,7 @@ struct People {
     fleet: FleetServiceServer<Fleet>,
     shadow: ShadowServiceServer<Shadow>,
     topology: TopologyServiceServer<Topology>,
+    silences: SilenceServiceServer<Silences>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -89,6 +92,8 @@ impl Service<http::Request<Body>> for People {
             self.shadow.call(request)
         } else if is_for::<TopologyServiceServer<Topology>>(&request) {
             self.topology.call(request)
+        } else if is_for::<SilenceServiceServer<Silences>>(&request) {
+            self.silences.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

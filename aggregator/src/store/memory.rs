@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 
@@ -35,6 +36,8 @@ struct Tables {
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     nodes: BTreeMap<NodeId, NodeRow>,
     changes: Vec<ObservedChange>,
+    silences: BTreeMap<SilenceId, Silence>,
+    next_silence: u64,
     next_incident: u64,
 }
 
@@ -104,6 +107,10 @@ impl Store for MemoryStore {
             tables.nodes.insert(node.id.clone(), node);
         }
         tables.changes.extend(transaction.changes.iter().cloned());
+        for silence in &transaction.silences {
+            tables.next_silence = tables.next_silence.max(silence.id.0 + 1);
+            tables.silences.insert(silence.id, silence.clone());
+        }
         Ok(())
     }
 
@@ -118,6 +125,8 @@ impl Store for MemoryStore {
             nodes: tables.nodes.values().cloned().collect(),
             marks: tables.marks.iter().map(|((n, epoch), seq)| (n.clone(), *epoch, *seq)).collect(),
             changes: tables.changes[skip..].to_vec(),
+            silences: tables.silences.values().cloned().collect(),
+            next_silence: tables.next_silence.max(1),
             next_incident: tables.next_incident.max(1),
             next_order: tables.last_order() + 1,
             unreadable: 0,
@@ -128,8 +137,9 @@ impl Store for MemoryStore {
         self.fault.check()?;
         let mut tables = self.tables();
         let rows = |tables: &Tables| {
-            let taken = tables.batches.len() + tables.journal.len();
-            taken + tables.incidents.len() + tables.changes.len()
+            let Tables { batches, journal, incidents, changes, silences, .. } = tables;
+            let taken = batches.len() + journal.len();
+            taken + incidents.len() + changes.len() + silences.len()
         };
         let before = rows(&tables);
         let mut left = retention.rows_max;
@@ -147,6 +157,7 @@ impl Store for MemoryStore {
         let instant = retention.incidents_before;
         tables.incidents.retain(|_, each| each.resolved_at.is_none_or(|at| at >= instant));
         tables.changes.retain(|change| change.observed_at >= instant);
+        tables.silences.retain(|_, silence| silence.over_at() >= retention.silences_before);
         Ok(before - rows(&tables))
     }
 

@@ -3,6 +3,7 @@
 
 mod disk;
 mod load;
+mod silence;
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -102,7 +103,7 @@ impl SqliteStore {
         if found < SCHEMA_VERSION {
             self.advance(found).map_err(&failed)?;
         }
-        Ok(())
+        silence::prepare(&self.connection).map_err(&failed)
     }
 
     fn advance(&mut self, found: i64) -> rusqlite::Result<()> {
@@ -163,7 +164,8 @@ impl SqliteStore {
                 + delete(DELETE_BATCHES, before)?
                 + delete(DELETE_JOURNAL, before)?
                 + delete(DELETE_INCIDENTS, ns(retention.incidents_before))?
-                + delete(DELETE_CHANGES, ns(retention.incidents_before))?)
+                + delete(DELETE_CHANGES, ns(retention.incidents_before))?
+                + delete(silence::DELETE, ns(retention.silences_before))?)
         })()
         .map_err(&failed)?;
         tx.commit().map_err(&failed)?;
@@ -329,6 +331,7 @@ fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite:
         let row = params![ns(change.observed_at), encode_change(change)];
         tx.prepare_cached(INSERT_CHANGE)?.execute(row)?;
     }
+    transaction.silences.iter().try_for_each(|each| silence::write(tx, each))?;
     if !transaction.incidents.is_empty() {
         tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;
     }

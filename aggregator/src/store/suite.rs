@@ -1,10 +1,13 @@
 //! What every store must do. Each test runs on both.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::incident::Incident;
-use gpuwarden_proto::vocab::{Epoch, IncidentId, IncidentType, NodeState, Phase, Seq, Severity};
+use gpuwarden_proto::silence::{Ended, SilenceId};
+use gpuwarden_proto::vocab::{
+    Epoch, IncidentId, IncidentType, NodeState, Phase, Seq, Severity, SilenceKind,
+};
 
 use super::*;
 use crate::incident::{Because, Case, Command, Limits, member};
@@ -65,7 +68,7 @@ fn an_empty_store_begins_at_incident_1() {
     on_each(|store| {
         assert_eq!(
             store.load().unwrap(),
-            Loaded { next_incident: 1, next_order: 1, ..Loaded::default() }
+            Loaded { next_incident: 1, next_order: 1, next_silence: 1, ..Loaded::default() }
         );
     });
 }
@@ -219,8 +222,10 @@ fn only_what_is_old_is_forgotten_and_only_some_at_a_time() {
         let batches = vec![batch(1, 10), batch(3, 20), batch(5, 30)];
         store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
         let retention = |rows_max| Retention {
+            silences_before: at(0),
             batches_before: at(25),
             incidents_before: at(25),
+            silences_before: at(25),
             bytes_max: u64::MAX,
             rows_max,
         };
@@ -291,7 +296,13 @@ fn when_the_file_is_too_large_the_oldest_go_whichever_they_are() {
     let journal = journal.to_vec();
     store.commit(&Transaction { batches, journal, ..Transaction::default() }).unwrap();
     let (batches_before, incidents_before) = (at(0), at(0));
-    let retention = Retention { batches_before, incidents_before, bytes_max: 1, rows_max: 3 };
+    let retention = Retention {
+        batches_before,
+        incidents_before,
+        silences_before: at(0),
+        bytes_max: 1,
+        rows_max: 3,
+    };
     assert_eq!(store.prune(&retention).unwrap(), 3);
     let left = store.history().unwrap().taken(Place::default(), 10).unwrap().taken;
     assert_eq!(left, [Taken::Batch(batch(3, 4)), Taken::Row(row_of_journal(5))]);
@@ -388,4 +399,50 @@ fn a_disk_that_was_mounted_anew_needs_a_new_start() {
     let error = store.commit(&transaction).unwrap_err();
     assert_eq!(error.fault, StoreFault::Replaced);
     assert!(!error.retryable());
+}
+
+fn silence(id: u64, ends: u64) -> Silence {
+    Silence {
+        id: SilenceId(id),
+        kind: SilenceKind::Maintenance,
+        matchers: vec!["node=~gpu-.*".parse().unwrap()],
+        entities: vec![Entity::fleet(EntityKind::Rack, "r7")],
+        starts_at: at(1),
+        ends_at: at(ends),
+        author: "ann".to_owned(),
+        reason: "new PDU".to_owned(),
+        even_critical: true,
+        created_at: at(0),
+        ended: None,
+        incidents_held: 0,
+        findings_held: 0,
+    }
+}
+
+fn of_silences(silences: Vec<Silence>) -> Transaction {
+    Transaction { silences, ..Transaction::default() }
+}
+
+#[test]
+fn silences_are_kept_as_they_last_were_and_numbers_are_not_used_twice() {
+    on_each(|store| {
+        let (one, mut two) = (silence(1, 20), silence(2, 90));
+        store.commit(&of_silences(vec![one.clone(), two.clone()])).unwrap();
+        two.ended = Some(Ended { by: "bob".to_owned(), at: at(40) });
+        two.findings_held = 3;
+        store.commit(&of_silences(vec![two.clone()])).unwrap();
+        let loaded = store.load().unwrap();
+        assert_eq!((loaded.silences, loaded.next_silence), (vec![one, two], 3));
+        let before = |second| Retention {
+            batches_before: at(0),
+            incidents_before: at(0),
+            silences_before: at(second),
+            bytes_max: u64::MAX,
+            rows_max: 10,
+        };
+        assert_eq!(store.prune(&before(21)).unwrap(), 1, "the first was over");
+        assert_eq!(store.prune(&before(41)).unwrap(), 1, "the second was ended");
+        let loaded = store.load().unwrap();
+        assert_eq!((loaded.silences, loaded.next_silence), (Vec::new(), 3));
+    });
 }

@@ -2,6 +2,7 @@
 //! out. Everything is what the aggregator wrote down when it decided; nothing is concluded here.
 
 use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::silence::{Suppression, minute};
 use gpuwarden_proto::time::Timestamp;
 
 use super::name::{doubt, entity, percent, place};
@@ -23,6 +24,7 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     }
     members(&mut page, incident);
     decided(&mut page, incident);
+    held(&mut page, incident);
     causes(&mut page, incident);
     related(&mut page, incident);
     moved(&mut page, incident);
@@ -81,6 +83,31 @@ fn course(page: &mut Page, incident: &Incident, kind: &str) {
     if lines.len() > 1 {
         lines.into_iter().for_each(|line| entry(page, line, &line.text));
     }
+}
+
+fn held(page: &mut Page, incident: &Incident) {
+    let whole = match (incident.held_since, incident.suppressed_by.is_empty()) {
+        (Some(_), _) => "Why it is held back",
+        (None, false) => "Why it is shown although some of it is held back",
+        (None, true) => "Whether it is held back",
+    };
+    page.heading(whole);
+    for by in &incident.suppressed_by {
+        page.wrapped(7, "    ·  ", &format!("by {}", holder(by)));
+    }
+    let lines = of_kinds(incident, &["held", "released"]);
+    if incident.suppressed_by.is_empty() && lines.is_empty() {
+        page.paragraph("No silence, maintenance or inhibition is about any of its findings.");
+    }
+    lines.into_iter().for_each(|line| entry(page, line, &format!("{}: {}", line.kind, line.text)));
+}
+
+/// Who or what holds back, until when, why, and how much of an incident.
+pub fn holder(suppression: &Suppression) -> String {
+    let Suppression { by, author, reason, until, members_held, members_total } = suppression;
+    let author = if author.is_empty() { String::new() } else { format!(" ({author})") };
+    let until = until.map_or(String::new(), |until| format!(" until {}", minute(until)));
+    format!("{by}{author}{until}, because {reason} ({members_held} of {members_total} findings)")
 }
 
 fn causes(page: &mut Page, incident: &Incident) {
@@ -151,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_decision_says_why_it_was_made() {
-        insta::assert_snapshot!(page(&sample::noisy_neighbour()), @r#"
+        insta::assert_snapshot!(page(&sample::noisy_neighbour()), @r"
         #2  P3  noisy-neighbour   acknowledged   12 min   taken by on-call
 
           resnet50 on node-b is 1.9 times slower than its baseline
@@ -169,6 +196,9 @@ mod tests {
           Why its severity is P3
             Part of the replicas is degraded.
 
+          Whether it is held back
+            No silence, maintenance or inhibition is about any of its findings.
+
           What the cause may be, the likeliest first
             1. node-b train-job/worker-0 (pid 8811), ml-team/train-7 (93 %)
                explains 2 of 2 members, began first, blamed for noisy-neighbour
@@ -180,12 +210,12 @@ mod tests {
 
           What was merged, parted and seen in another light, in order (UTC)
             Nothing was.
-        "#);
+        ");
     }
 
     #[test]
     fn what_was_taken_in_and_parted_is_told_in_order() {
-        insta::assert_snapshot!(page(&sample::rack()), @r#"
+        insta::assert_snapshot!(page(&sample::rack()), @r"
         #5  P1  node-unreachable   open   12 min
 
           rack r7: 3 nodes, node-b has not been heard of for 10 s
@@ -208,6 +238,9 @@ mod tests {
             14:02:11  P3: node-lost: service is degraded
             14:02:21  P1 (was P3): no replica of resnet50 serves
 
+          Whether it is held back
+            No silence, maintenance or inhibition is about any of its findings.
+
           What the cause may be, the likeliest first
             1. rack r7 (100 %)
                explains 3 of 3 members
@@ -227,12 +260,12 @@ mod tests {
             14:02:20  merged: takes in #4: 3 nodes of rack r7 failed together
             14:02:20  cause: likely cause is now rack r7: 3 nodes failed together
             14:02:51  parted: node-e GPU 1 goes to #6: xid 79 explains it; same GPU
-        "#);
+        ");
     }
 
     #[test]
     fn what_went_on_as_another_says_where() {
-        insta::assert_snapshot!(page(&sample::merged()), @r#"
+        insta::assert_snapshot!(page(&sample::merged()), @r"
         #4  P3  node-unreachable   goes on as #5   11 min ago
 
           node-d has not been heard of for 10 s
@@ -248,6 +281,9 @@ mod tests {
           Why its severity is P3
             Part of the replicas is degraded.
 
+          Whether it is held back
+            No silence, maintenance or inhibition is about any of its findings.
+
           What the cause may be, the likeliest first
             No likely causes are kept of it.
 
@@ -256,7 +292,30 @@ mod tests {
 
           What was merged, parted and seen in another light, in order (UTC)
             14:02:20  merged: goes on as #5: 3 nodes of rack r7 failed together
-        "#);
+        ");
+    }
+
+    #[test]
+    fn what_is_held_back_says_by_what_and_since_when() {
+        let section = |incident: &Incident| {
+            let page = page(incident);
+            page.split("\n\n").nth(5).unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(section(&sample::held()), @r"
+        Why it is held back
+          ·  by silence S7 (ann) until 2026-11-23 20:31 UTC, because RMA of GPU 1 (3
+             of 3 findings)
+          ·  by #5 (inhibition rack-first), because #5 is active, same rack r7 (1 of 3
+             findings)
+          14:02:16  held: by silence S7 (ann) until 2026-11-23 20:31 UTC: RMA of GPU 1
+        ");
+        insta::assert_snapshot!(section(&sample::released(5)), @r"
+        Why it is shown although some of it is held back
+          ·  by #5 (inhibition rack-first), because #5 is active, same rack r7 (1 of 3
+             findings)
+          14:02:16  held: by silence S7 (ann) until 2026-11-23 20:31 UTC: RMA of GPU 1
+          14:12:11  released: bob ended S7
+        ");
     }
 
     #[test]

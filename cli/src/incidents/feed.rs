@@ -1,5 +1,5 @@
 //! Updates of incidents as lines for people: one for each thing that happened, none for a number
-//! that moved.
+//! that moved, and none while an incident is held back.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ const KNOWN_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Feed {
     known: BTreeMap<IncidentId, Told>,
+    /// What is held back is told, too.
+    with_held: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,7 @@ struct Told {
     version: u64,
     lines: u64,
     resolved: bool,
+    held: bool,
 }
 
 /// Something that happened to an incident.
@@ -36,16 +39,30 @@ pub struct Line {
 }
 
 impl Feed {
+    /// Nothing has been told yet; `with_held` also tells what is held back.
+    pub fn new(with_held: bool) -> Self {
+        Self { known: BTreeMap::new(), with_held }
+    }
+
     /// Takes an update and gives what it has that was not told yet; `None` for one that is no news
-    /// at all, such as what a watch repeats after it was lost.
+    /// at all, such as what a watch repeats after it was lost, or what is held back.
     pub fn take(&mut self, update: &WatchUpdate, now: Timestamp) -> Option<Vec<Line>> {
         let incident = &update.incident;
         let before = self.known.get(&incident.id).copied();
         if before.is_some_and(|told| told.version >= incident.version) {
             return None;
         }
-        self.remember(incident);
+        let held = incident.held_since.is_some() && !self.with_held;
+        if held && before.is_none_or(|told| told.held) {
+            return None;
+        }
+        self.remember(incident, held);
         Some(match (before, update.change) {
+            (None, WatchChange::Opened | WatchChange::Changed)
+                if let Some(line) = back(incident) =>
+            {
+                vec![line]
+            }
             (None, WatchChange::Snapshot) => vec![standing(incident, now)],
             (None, WatchChange::Opened | WatchChange::Changed) => {
                 vec![Line { at: incident.opened_at, text: incident.title.clone() }]
@@ -57,9 +74,9 @@ impl Feed {
         })
     }
 
-    fn remember(&mut self, incident: &Incident) {
+    fn remember(&mut self, incident: &Incident, held: bool) {
         let resolved = incident.state == IncidentState::Resolved;
-        let told = Told { version: incident.version, lines: lines(incident), resolved };
+        let told = Told { version: incident.version, lines: lines(incident), resolved, held };
         self.known.insert(incident.id, told);
         if self.known.len() > KNOWN_MAX {
             let over = self.known.iter().find(|(_, told)| told.resolved).map(|(id, _)| *id);
@@ -76,6 +93,13 @@ fn lines(incident: &Incident) -> u64 {
 fn standing(incident: &Incident, now: Timestamp) -> Line {
     let text = format!("{} ({}, {})", incident.title, incident.state, age(now, incident.opened_at));
     Line { at: now, text }
+}
+
+/// That an incident is shown again which was held back before it was ever told.
+fn back(incident: &Incident) -> Option<Line> {
+    let last = incident.timeline.iter().rev().find(|entry| entry.kind == "released")?;
+    let text = format!("{} (held back until now: {})", incident.title, last.text);
+    Some(Line { at: last.at, text })
 }
 
 fn resolved(incident: &Incident) -> Line {
@@ -174,5 +198,44 @@ mod tests {
     fn what_stood_when_the_watch_began_says_for_how_long() {
         let lines = told(&mut Feed::default(), &update(WatchChange::Snapshot, 1, 1));
         insta::assert_snapshot!(lines.join("\n"), @"00:07  P3  noisy-neighbour    #2   resnet50 on node-b is 1.9 times slower than its baseline (acknow…");
+    }
+
+    #[test]
+    fn what_is_held_back_is_told_only_to_those_who_ask_for_it() {
+        let held = |change, version| WatchUpdate {
+            change,
+            incident: Incident { version, ..sample::held() },
+        };
+        let mut feed = Feed::default();
+        assert_eq!(feed.take(&held(WatchChange::Opened, 1), sample::NOW), None);
+        assert_eq!(feed.take(&held(WatchChange::Changed, 2), sample::NOW), None);
+        let all = told(&mut Feed::new(true), &held(WatchChange::Opened, 1));
+        let mut shown = held(WatchChange::Changed, 3);
+        shown.incident = sample::released(3);
+        let lines = [all, told(&mut feed, &shown)].concat();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79)
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79) (held back until now: bob ended…
+        ");
+    }
+
+    #[test]
+    fn that_something_is_held_back_from_now_on_is_told_and_then_no_more() {
+        let mut feed = Feed::default();
+        let mut opened = WatchUpdate { change: WatchChange::Opened, incident: sample::held() };
+        opened.incident.held_since = None;
+        opened.incident.timeline.truncate(1);
+        opened.incident.version = 1;
+        let change = WatchChange::Changed;
+        let mut all = told(&mut feed, &opened);
+        all.extend(told(&mut feed, &WatchUpdate { change, incident: sample::held() }));
+        let incident = Incident { version: 9, ..sample::held() };
+        assert_eq!(feed.take(&WatchUpdate { change, incident }, sample::NOW), None);
+        all.extend(told(&mut feed, &WatchUpdate { change, incident: sample::released(10) }));
+        insta::assert_snapshot!(all.join("\n"), @r"
+        00:07  P2  gpu-hardware       #3   GPU 1 of node-b is lost (XID 79)
+        00:07  P2  gpu-hardware       #3   held: by silence S7 (ann) until 2026-11-23 20:31 UTC: RMA of GPU…
+        00:07  P2  gpu-hardware       #3   released: bob ended S7
+        ");
     }
 }

@@ -21,7 +21,10 @@ pub fn worst_first(incident: &Incident) -> (bool, Severity, Reverse<u64>) {
 /// The table and a line below it that counts.
 pub fn render(list: &IncidentList, now: Timestamp, paint: Paint) -> String {
     if list.incidents.is_empty() {
-        return "No open incidents.\n".to_owned();
+        return match list.held_back {
+            0 => "No open incidents.\n".to_owned(),
+            held => format!("No open incidents, {held} held back; --held lists them\n"),
+        };
     }
     let columns = [
         fixed("ID"),
@@ -37,7 +40,7 @@ pub fn render(list: &IncidentList, now: Timestamp, paint: Paint) -> String {
             incident.id.to_string().into(),
             incident.severity.into(),
             incident.kind.as_str().into(),
-            if incident.merged_into.is_some() { "merged" } else { incident.state.as_str() }.into(),
+            state(incident).into(),
             age(now, incident.opened_at).into(),
             incident.acknowledged_by.as_deref().unwrap_or("-").into(),
             what(incident).into(),
@@ -55,16 +58,38 @@ fn what(incident: &Incident) -> String {
     }
 }
 
+/// Where it stands, in a word.
+fn state(incident: &Incident) -> &'static str {
+    if incident.merged_into.is_some() {
+        return "merged";
+    }
+    match incident.state {
+        IncidentState::Open | IncidentState::Acknowledged if incident.held_since.is_some() => {
+            "held back"
+        }
+        state => state.as_str(),
+    }
+}
+
 fn count(list: &IncidentList) -> String {
     let over = |incident: &&Incident| incident.state == IncidentState::Resolved;
     let resolved = list.incidents.iter().filter(over).count();
     let merged = list.incidents.iter().filter(|each| each.merged_into.is_some()).count();
-    let open = list.incidents.len() - resolved;
-    let mut text = format!("{open} open");
+    let held =
+        list.incidents.iter().filter(|each| !over(each) && each.held_since.is_some()).count();
+    let open = list.incidents.len() - resolved - held;
+    let mut text = match (open, held) {
+        (0, held) if held > 0 => format!("{held} held back"),
+        (open, 0) => format!("{open} open"),
+        (open, held) => format!("{open} open, {held} held back"),
+    };
     for (count, word) in [(resolved - merged, "resolved"), (merged, "merged")] {
         if count > 0 {
             text += &format!(", {count} {word}");
         }
+    }
+    if list.held_back > 0 {
+        text += &format!(", {} held back; --held lists them", list.held_back);
     }
     if list.truncated {
         text += "; there are more: --limit N shows them";
@@ -79,7 +104,7 @@ mod tests {
 
     fn list(mut incidents: Vec<Incident>) -> String {
         incidents.sort_by_key(worst_first);
-        let list = IncidentList { incidents, truncated: false };
+        let list = IncidentList { incidents, truncated: false, held_back: 0 };
         render(&list, sample::NOW, Paint::Plain)
     }
 
@@ -114,8 +139,32 @@ mod tests {
 
     #[test]
     fn more_than_the_limit_is_said() {
-        let list = IncidentList { incidents: vec![sample::lost_gpu()], truncated: true };
+        let list =
+            IncidentList { incidents: vec![sample::lost_gpu()], truncated: true, held_back: 0 };
         let text = render(&list, sample::NOW, Paint::Plain);
         assert!(text.ends_with("1 open; there are more: --limit N shows them\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_held_back_is_counted_and_shown_to_who_asks() {
+        let mut list =
+            IncidentList { incidents: vec![sample::held()], truncated: false, held_back: 0 };
+        let shown = render(&list, sample::NOW, Paint::Plain);
+        list.incidents = vec![sample::lost_gpu()];
+        list.held_back = 3;
+        let counted = render(&list, sample::NOW, Paint::Plain);
+        list.incidents.clear();
+        let none = render(&list, sample::NOW, Paint::Plain);
+        insta::assert_snapshot!([shown, counted, none].join("\n"), @r"
+        ID  SEV  TYPE          STATE      AGE     TAKEN BY  WHAT
+        #3  P2   gpu-hardware  held back  12 min  -         GPU 1 of node-b is lost (XID 79)
+        1 held back
+
+        ID  SEV  TYPE          STATE  AGE     TAKEN BY  WHAT
+        #3  P2   gpu-hardware  open   12 min  -         GPU 1 of node-b is lost (XID 79)
+        1 open, 3 held back; --held lists them
+
+        No open incidents, 3 held back; --held lists them
+        ");
     }
 }

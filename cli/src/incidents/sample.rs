@@ -3,6 +3,7 @@
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Evidence, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::{Incident, Member, Root, TimelineEntry};
+use gpuwarden_proto::silence::{Holder, SilenceId, Suppression};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
     GpuUuid, Grade, IncidentId, IncidentState, IncidentType, ModelName, ModelVersion, NodeId,
@@ -43,6 +44,8 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         roots: Vec::new(),
         merged_into: None,
         apart_from: Vec::new(),
+        suppressed_by: Vec::new(),
+        held_since: None,
     }
 }
 
@@ -214,4 +217,39 @@ pub(crate) fn merged() -> Incident {
         merged_into: Some(IncidentId(5)),
         ..incident(4, IncidentType::NodeUnreachable, Severity::P3, title)
     }
+}
+
+/// Held back by a silence, and in part by another incident.
+pub(crate) fn held() -> Incident {
+    let mut timeline = lost_gpu().timeline;
+    let text = "by silence S7 (ann) until 2026-11-23 20:31 UTC: RMA of GPU 1";
+    timeline.push(entry(5, "held", "gpuwarden", text));
+    let by = |by, author: &str, reason: &str, until, members_held| Suppression {
+        by,
+        author: author.to_owned(),
+        reason: reason.to_owned(),
+        until,
+        members_held,
+        members_total: 3,
+    };
+    let (rule, incident) = ("rack-first".to_owned(), IncidentId(5));
+    let silence = Holder::Silence { id: SilenceId(7) };
+    Incident {
+        timeline,
+        suppressed_by: vec![
+            by(silence, "ann", "RMA of GPU 1", Some(at(23_329)), 3),
+            by(Holder::Inhibition { rule, incident }, "", "#5 is active, same rack r7", None, 1),
+        ],
+        held_since: Some(at(5)),
+        ..lost_gpu()
+    }
+}
+
+/// The same once somebody ended the silence.
+pub(crate) fn released(version: u64) -> Incident {
+    let mut incident = held();
+    incident.suppressed_by.remove(0);
+    incident.held_since = None;
+    incident.timeline.push(entry(600, "released", "gpuwarden", "bob ended S7"));
+    Incident { version, ..incident }
 }

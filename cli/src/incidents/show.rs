@@ -2,9 +2,11 @@
 
 use gpuwarden_proto::event::Suspect;
 use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::silence::Suppression;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
 
+use super::explain;
 use super::name::{doubt, entity, percent, place, suspect};
 use crate::page::Page;
 use crate::quantity::{age, ago, evidence, time_of_day};
@@ -57,11 +59,19 @@ fn lasted(incident: &Incident, over: Timestamp) -> String {
 
 /// The lines under the title, without those that have nothing to say.
 fn facts(incident: &Incident) -> Vec<(&'static str, String)> {
-    let mut facts = causes(incident);
+    let mut facts = held(incident);
+    facts.extend(causes(incident));
     facts.push(("touches", touches(incident)));
     facts.push(("type", format!("{}: {}", incident.kind, incident.type_reason)));
     facts.push(("severity", format!("{}: {}", incident.severity, incident.severity_reason)));
     facts
+}
+
+/// What holds it back, and for how much of it.
+fn held(incident: &Incident) -> Vec<(&'static str, String)> {
+    let label = if incident.held_since.is_some() { "held back" } else { "in part" };
+    let line = |by: &Suppression| (label, format!("by {}", explain::holder(by)));
+    incident.suppressed_by.iter().map(line).collect()
 }
 
 /// The likeliest causes. Where none are kept, whom the first member blames, or itself.
@@ -303,6 +313,35 @@ mod tests {
                     take it: gpuwarden incidents ack 5
           why       gpuwarden incidents explain 5
         "#);
+    }
+
+    #[test]
+    fn what_is_held_back_says_by_whom_until_when_and_why() {
+        let first = |incident: &Incident| {
+            let page = page(incident);
+            page.split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")
+        };
+        insta::assert_snapshot!(first(&sample::held()), @r"
+        #3  P2  gpu-hardware   open   12 min
+
+          GPU 1 of node-b is lost (XID 79)
+          held back by silence S7 (ann) until 2026-11-23 20:31 UTC, because RMA of GPU 1 (3 of 3 findings)
+          held back by #5 (inhibition rack-first), because #5 is active, same rack r7 (1 of 3 findings)
+          cause     node-b GPU 1: GPU 1 of node-b is lost (XID 79)
+          touches   node-b GPU 1 (1 of 1 findings active)
+          type      gpu-hardware: its first finding leads to gpu-hardware
+          severity  P2: part of the replicas is degraded
+        ");
+        insta::assert_snapshot!(first(&sample::released(5)), @r"
+        #3  P2  gpu-hardware   open   12 min
+
+          GPU 1 of node-b is lost (XID 79)
+          in part   by #5 (inhibition rack-first), because #5 is active, same rack r7 (1 of 3 findings)
+          cause     node-b GPU 1: GPU 1 of node-b is lost (XID 79)
+          touches   node-b GPU 1 (1 of 1 findings active)
+          type      gpu-hardware: its first finding leads to gpu-hardware
+          severity  P2: part of the replicas is degraded
+        ");
     }
 
     #[test]

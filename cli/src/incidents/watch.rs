@@ -16,10 +16,10 @@ use crate::screen::{Screen, ScreenError};
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
-/// Follows until interrupted. An aggregator that is not there at first is an error, one that goes
-/// away later is waited for.
-pub async fn run(aggregator: &Aggregator, screen: &mut Screen) -> anyhow::Result<()> {
-    let mut feed = Feed::default();
+/// Follows until interrupted, with `held` also what is held back. An aggregator that is not there at
+/// first is an error, one that goes away later is waited for.
+pub async fn run(aggregator: &Aggregator, held: bool, screen: &mut Screen) -> anyhow::Result<()> {
+    let mut feed = Feed::new(held);
     tokio::select! {
         ended = follow(aggregator, |update| show(update, &mut feed, screen)) => ended,
         _ = tokio::signal::ctrl_c() => Ok(()),

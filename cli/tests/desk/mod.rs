@@ -13,10 +13,12 @@ use gpuwarden_proto::incident::{Incident, TimelineEntry, WatchChange, WatchUpdat
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::{FleetService, FleetServiceServer};
 use gpuwarden_proto::pb::incident_service_server::{IncidentService, IncidentServiceServer};
+use gpuwarden_proto::pb::silence_service_server::{SilenceService, SilenceServiceServer};
 use gpuwarden_proto::pb::topology_service_server::{TopologyService, TopologyServiceServer};
+use gpuwarden_proto::silence::{Draft, Hold, Listed, Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
-    ChangeKind, IncidentId, IncidentState, IncidentType, NodeId, NodeState, Severity,
+    ChangeKind, IncidentId, IncidentState, IncidentType, NodeId, NodeState, Severity, SilenceState,
 };
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -82,6 +84,8 @@ impl Service<http::Request<Body>> for Routes {
             FleetServiceServer::new(clerk).call(request)
         } else if request.uri().path().contains("TopologyService") {
             TopologyServiceServer::new(clerk).call(request)
+        } else if request.uri().path().contains("SilenceService") {
+            SilenceServiceServer::new(clerk).call(request)
         } else {
             IncidentServiceServer::new(clerk).call(request)
         }
@@ -136,6 +140,8 @@ fn incident(version: u64) -> Incident {
         roots: Vec::new(),
         merged_into: None,
         apart_from: Vec::new(),
+        suppressed_by: Vec::new(),
+        held_since: None,
     }
 }
 
@@ -146,7 +152,7 @@ impl IncidentService for Clerk {
         _: Request<pb::ListIncidentsRequest>,
     ) -> Result<Response<pb::ListIncidentsResponse>, Status> {
         let incidents = vec![incident(1).into()];
-        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated: false }))
+        Ok(Response::new(pb::ListIncidentsResponse { incidents, truncated: false, held_back: 2 }))
     }
 
     async fn get_incident(
@@ -285,5 +291,66 @@ impl TopologyService for Clerk {
             }
             name => Err(Status::not_found(format!("nothing is called `{name}`"))),
         }
+    }
+}
+
+/// As it was asked for.
+fn listed(id: u64, draft: Draft) -> pb::ListedSilence {
+    let silence = Silence {
+        id: SilenceId(id),
+        kind: draft.kind,
+        matchers: draft.matchers,
+        entities: draft.entities,
+        starts_at: at(0),
+        ends_at: at(7200),
+        author: draft.author,
+        reason: draft.reason,
+        even_critical: draft.even_critical,
+        created_at: at(0),
+        ended: None,
+        incidents_held: 0,
+        findings_held: 0,
+    };
+    Listed { silence, state: SilenceState::Active, now: Hold::default() }.into()
+}
+
+#[tonic::async_trait]
+impl SilenceService for Clerk {
+    async fn create_silence(
+        &self,
+        request: Request<pb::CreateSilenceRequest>,
+    ) -> Result<Response<pb::CreateSilenceResponse>, Status> {
+        let request = request.into_inner();
+        let dry_run = request.dry_run;
+        let draft =
+            Draft::try_from(request).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let matchers: Vec<String> = draft.matchers.iter().map(ToString::to_string).collect();
+        let Draft { author, reason, end, .. } = &draft;
+        let word = format!("{author}: silence {matchers:?} {end:?} {reason} dry run {dry_run}");
+        self.hear(0, &word)?;
+        let silence = Some(listed(if dry_run { 0 } else { 7 }, draft));
+        Ok(Response::new(pb::CreateSilenceResponse { silence }))
+    }
+
+    async fn list_silences(
+        &self,
+        _: Request<pb::ListSilencesRequest>,
+    ) -> Result<Response<pb::ListSilencesResponse>, Status> {
+        Ok(Response::new(pb::ListSilencesResponse { silences: Vec::new() }))
+    }
+
+    async fn end_silence(
+        &self,
+        request: Request<pb::EndSilenceRequest>,
+    ) -> Result<Response<pb::EndSilenceResponse>, Status> {
+        let id = request.into_inner().id;
+        Err(Status::not_found(format!("there is no silence S{id}")))
+    }
+
+    async fn list_held(
+        &self,
+        _: Request<pb::ListHeldRequest>,
+    ) -> Result<Response<pb::ListHeldResponse>, Status> {
+        Ok(Response::new(pb::ListHeldResponse { held: Vec::new() }))
     }
 }

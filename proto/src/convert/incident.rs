@@ -78,7 +78,8 @@ impl From<Root> for pb::Root {
 }
 
 impl From<Entity> for pb::Entity {
-    fn from(Entity { kind, name, node }: Entity) -> Self {
+    fn from(entity: Entity) -> Self {
+        let Entity { kind, name, node } = entity;
         let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
         Self { kind: kind.as_str().to_owned(), name: name.to_string(), node }
     }
@@ -148,6 +149,8 @@ impl From<Incident> for pb::Incident {
             roots: incident.roots.into_iter().map(Into::into).collect(),
             merged_into: incident.merged_into.map_or(0, |id| id.0),
             apart_from: incident.apart_from.iter().map(|id| id.0).collect(),
+            suppressed_by: incident.suppressed_by.into_iter().map(Into::into).collect(),
+            held_since_unix_ns: incident.held_since.map_or(0, Timestamp::unix_ns),
         }
     }
 }
@@ -176,6 +179,8 @@ impl TryFrom<pb::Incident> for Incident {
             roots: each(wire.roots, TryInto::try_into)?,
             merged_into: (wire.merged_into != 0).then_some(IncidentId(wire.merged_into)),
             apart_from: wire.apart_from.into_iter().map(IncidentId).collect(),
+            suppressed_by: each(wire.suppressed_by, TryInto::try_into)?,
+            held_since: optional_time(wire.held_since_unix_ns),
         })
     }
 }

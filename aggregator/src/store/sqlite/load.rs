@@ -66,6 +66,7 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     loaded.changes.reverse();
     loaded.nodes = readable(db, SELECT_NODES, [], node, unreadable)?;
     loaded.marks = readable(db, SELECT_MARKS, [], mark, unreadable)?;
+    (loaded.silences, loaded.next_silence) = super::silence::load(db, unreadable)?;
     loaded.next_incident = unsigned(db.query_row(SELECT_NEXT, [], |row| row.get::<_, i64>(0))?);
     loaded.next_order = unsigned(db.query_row(SELECT_ORDER, [], |row| row.get::<_, i64>(0))?);
     Ok(loaded)
@@ -157,7 +158,7 @@ fn batch(row: &Row<'_>) -> rusqlite::Result<Option<Batch>> {
 }
 
 /// Rows of one payload each. What cannot be decoded is counted and left where it is.
-fn records<T>(
+pub(super) fn records<T>(
     db: &Connection,
     sql: &str,
     params: impl Params,

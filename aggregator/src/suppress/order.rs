@@ -1,0 +1,208 @@
+//! A silence as it is asked for, checked, and asked whom it takes.
+
+use std::time::Duration;
+
+use gpuwarden_proto::silence::{Draft, End, Ended, Holder, Silence, SilenceId};
+use gpuwarden_proto::time::{Timestamp, spoken};
+use gpuwarden_proto::vocab::SilenceKind;
+use thiserror::Error;
+
+use super::facts::Facts;
+use super::inhibit::all;
+use super::test::Test;
+
+/// Silences that are kept, with those that are over.
+pub(super) const KEPT_MAX: usize = 10_000;
+/// Silences that may be planned or active at one time.
+pub(super) const LIVE_MAX: usize = 1000;
+/// Matchers and entities of one silence.
+const TERMS_MAX: usize = 32;
+/// How far ahead maintenance may be planned.
+const AHEAD_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// The longest name of a person, in bytes.
+const BY_MAX_BYTES: usize = 128;
+/// The longest reason, in bytes.
+const REASON_MAX_BYTES: usize = 1024;
+
+/// Why a silence was not made or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// What is asked for cannot be; all that is wrong with it.
+    #[error("{}", .0.join("; "))]
+    Bad(Vec<String>),
+    /// There are too many.
+    #[error("{0}")]
+    Crowded(String),
+    /// There is no such silence.
+    #[error("there is no silence {0}; those that are over are kept for 30 days")]
+    Unknown(SilenceId),
+    /// It is over.
+    #[error("{id} has been over since {at}")]
+    Over {
+        /// Which.
+        id: SilenceId,
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+/// A silence that can be asked whom it takes.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    /// As it was asked for.
+    pub(super) silence: Silence,
+    tests: Vec<Test>,
+    /// It takes incidents of severity P1, too.
+    pub(super) critical: bool,
+}
+
+impl Order {
+    /// Makes what was stored ready to be asked. `None` when this version cannot read a matcher of
+    /// it: it then holds nothing back.
+    pub(super) fn restore(silence: Silence) -> Option<Self> {
+        let tests: Option<Vec<Test>> =
+            silence.matchers.iter().cloned().map(|matcher| Test::new(matcher).ok()).collect();
+        let mut tests = tests?;
+        // What is cheap is asked first.
+        tests.sort_by_key(|test| test.matcher().op.is_expression());
+        let critical = silence.even_critical || tests.iter().any(Test::names_critical);
+        Some(Self { silence, tests, critical })
+    }
+
+    /// Checks what was asked for.
+    pub(super) fn new(
+        draft: Draft,
+        id: SilenceId,
+        longest: Duration,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let mut faults = Vec::new();
+        let starts_at = draft.starts_at.unwrap_or(now).max(now);
+        let ends_at = match draft.end {
+            End::At(at) => at,
+            End::After(lasts) => starts_at.after(lasts),
+        };
+        faults.extend(said(&draft));
+        faults.extend(times(draft.kind, starts_at, ends_at, longest, now));
+        faults.extend(terms(&draft));
+        let silence = Silence {
+            id,
+            kind: draft.kind,
+            matchers: draft.matchers,
+            entities: draft.entities,
+            starts_at,
+            ends_at,
+            author: draft.author,
+            reason: draft.reason,
+            even_critical: draft.even_critical,
+            created_at: now,
+            ended: None,
+            incidents_held: 0,
+            findings_held: 0,
+        };
+        match Self::restore(silence) {
+            Some(order) if faults.is_empty() => Ok(order),
+            Some(_) | None => Err(Refusal::Bad(faults)),
+        }
+    }
+
+    /// Ends it before its time.
+    pub(super) fn end(&mut self, by: String, now: Timestamp) -> Result<(), Refusal> {
+        let (id, at) = (self.silence.id, self.silence.over_at());
+        if at <= now {
+            return Err(Refusal::Over { id, at });
+        }
+        let faults = bounded("who ends it", &by, BY_MAX_BYTES);
+        if let Some(fault) = faults {
+            return Err(Refusal::Bad(vec![fault]));
+        }
+        self.silence.ended = Some(Ended { by, at: now });
+        Ok(())
+    }
+
+    /// Whether it takes a finding, severity aside.
+    pub(super) fn takes(&self, facts: Facts<'_>) -> bool {
+        let entities = &self.silence.entities;
+        (entities.is_empty() || entities.iter().any(|entity| facts.on(entity)))
+            && all(&self.tests, facts)
+    }
+
+    /// As what it holds back.
+    pub(super) fn holder(&self) -> Holder {
+        let id = self.silence.id;
+        match self.silence.kind {
+            SilenceKind::Silence => Holder::Silence { id },
+            SilenceKind::Maintenance => Holder::Maintenance { id },
+        }
+    }
+}
+
+fn said(draft: &Draft) -> Vec<String> {
+    let author = bounded("who asks for it", &draft.author, BY_MAX_BYTES);
+    let reason = bounded("why", &draft.reason, REASON_MAX_BYTES);
+    author.into_iter().chain(reason).collect()
+}
+
+fn bounded(what: &str, text: &str, most: usize) -> Option<String> {
+    match text.trim().len() {
+        0 => Some(format!("say {what}")),
+        bytes if bytes > most => Some(format!("{what} has {bytes} bytes, at most {most} are kept")),
+        _ => None,
+    }
+}
+
+fn times(
+    kind: SilenceKind,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+    longest: Duration,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    if ends_at <= starts_at {
+        faults.push(format!("it would end at {ends_at}, before it begins"));
+    }
+    if ends_at.since(starts_at) > longest {
+        faults.push(format!(
+            "it would last {}, at most {} are allowed",
+            spoken(ends_at.since(starts_at)),
+            spoken(longest)
+        ));
+    }
+    if kind == SilenceKind::Silence && starts_at > now {
+        faults.push("a silence begins at once; what is planned is maintenance".to_owned());
+    }
+    if starts_at.since(now) > AHEAD_MAX {
+        faults.push("it would begin in more than a year".to_owned());
+    }
+    faults
+}
+
+fn terms(draft: &Draft) -> Vec<String> {
+    let count = draft.matchers.len() + draft.entities.len();
+    if count == 0 {
+        return vec![
+            "say what is to be held back: a matcher at least, like node=gpu-node-7".to_owned(),
+        ];
+    }
+    if count > TERMS_MAX {
+        return vec![format!("{count} matchers and entities, at most {TERMS_MAX} are allowed")];
+    }
+    let mut faults = Vec::new();
+    let mut tests = Vec::new();
+    for matcher in &draft.matchers {
+        match Test::new(matcher.clone()) {
+            Ok(test) => tests.push(test),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if draft.entities.is_empty() && faults.is_empty() && tests.iter().all(|test| test.takes("")) {
+        let written: Vec<String> = tests.iter().map(|test| test.matcher().to_string()).collect();
+        faults.push(format!(
+            "{} would also match what has no such value, which is nearly everything: name a value \
+             in one of them",
+            written.join(" ")
+        ));
+    }
+    faults
+}
