@@ -222,7 +222,6 @@ fn only_what_is_old_is_forgotten_and_only_some_at_a_time() {
         let batches = vec![batch(1, 10), batch(3, 20), batch(5, 30)];
         store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
         let retention = |rows_max| Retention {
-            silences_before: at(0),
             batches_before: at(25),
             incidents_before: at(25),
             silences_before: at(25),
@@ -276,6 +275,7 @@ fn the_journal_is_forgotten_like_the_batches() {
         let journal = vec![row_of_journal(10), row_of_journal(20), row_of_journal(30)];
         store.commit(&Transaction { journal, ..Transaction::default() }).unwrap();
         let retention = |rows_max| Retention {
+            silences_before: at(0),
             batches_before: at(25),
             incidents_before: at(25),
             bytes_max: u64::MAX,
