@@ -61,6 +61,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, Inputs, Writer};
 use crate::correlate::State;
+use crate::http::AppState;
 use crate::ingest::{Ingest, Times};
 use crate::node::{Link, Node};
 use crate::query::Desk;
@@ -174,7 +175,9 @@ impl Aggregator {
             result
         };
         let desk = Desk::new(requests.clone(), history);
-        let http = http::serve(http, Arc::clone(&metrics), edges.clone());
+        let app = AppState { metrics: Arc::clone(&metrics), desk: desk.clone() };
+        let router = http::router(app);
+        let http = http::serve(http, router, Arc::clone(&metrics), edges.clone());
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
         let (result, served, ()) = tokio::join!(core, serve(grpc, ingest, desk, &edges), http);
         result?;

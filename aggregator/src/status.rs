@@ -29,6 +29,24 @@ pub struct Reason {
     pub reason: Reject,
 }
 
+/// Why an HTTP request was refused before anybody looked at what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Refused {
+    /// There are as many connections as there may be.
+    Crowded,
+    /// Its head or its body is too large.
+    TooLarge,
+    /// It took too long.
+    Late,
+}
+
+/// The label of refused HTTP requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpReason {
+    /// Why.
+    pub reason: Refused,
+}
+
 /// All the numbers.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -52,6 +70,8 @@ pub struct Metrics {
     pub calls_shed: Counter,
     /// Calls of people that were not answered in time.
     pub calls_late: Counter,
+    /// HTTP requests refused, by reason.
+    pub http_refused: Family<HttpReason, Counter>,
     /// Agents whose outbox was set back.
     pub outbox_set_back: Counter,
     /// Transactions committed.
@@ -96,6 +116,11 @@ impl Metrics {
         self.rejected.get_or_create(&Reason { reason }).inc();
     }
 
+    /// One more HTTP request refused.
+    pub fn refuse_http(&self, reason: Refused) {
+        self.http_refused.get_or_create(&HttpReason { reason }).inc();
+    }
+
     /// The page that Prometheus reads.
     ///
     /// # Errors
@@ -114,6 +139,7 @@ impl Metrics {
         r.register("streams_behind", "Streams ended as too slow", self.streams_behind.clone());
         r.register("calls_shed", "Calls turned away as too many", self.calls_shed.clone());
         r.register("calls_late", "Calls not answered in time", self.calls_late.clone());
+        r.register("http_refused", "HTTP requests refused", self.http_refused.clone());
         r.register("outbox_set_back", "Outboxes set back", self.outbox_set_back.clone());
         r.register("commits", "Transactions committed", self.commits.clone());
         let commit = self.commit_seconds.0.clone();
