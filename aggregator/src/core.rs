@@ -6,6 +6,7 @@
 //! nothing is acknowledged, and the streams are read until the gathered is as large as it may be.
 
 mod apply;
+mod outside;
 mod pending;
 mod sessions;
 mod writer;
@@ -15,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gpuwarden_proto::event::Event;
+use gpuwarden_proto::event::{Event, Subject};
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 
+pub use outside::{Receipt, Receipts};
 pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
 pub use writer::Writer;
@@ -40,6 +42,8 @@ use crate::correlate::State;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Stale, TICK};
 use crate::node::SessionId;
+use crate::outside::Outside;
+use crate::outside::register::{Active, Register};
 use crate::status::Metrics;
 use crate::store::{Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
@@ -87,6 +91,12 @@ pub enum Request {
     Gone(NodeId, SessionId),
     /// A person's word.
     Command(IncidentId, Command, Answer),
+    /// What is told from elsewhere.
+    Outside(Vec<Outside>, Receipts),
+    /// Which incident holds an alert, and whether somebody has taken it.
+    Holder(Subject, oneshot::Sender<Option<(IncidentId, bool)>>),
+    /// Which alerts are active, by their fingerprints.
+    Alerts(oneshot::Sender<Vec<(String, Active)>>),
     /// Which incidents are open.
     Open(oneshot::Sender<Vec<Arc<Incident>>>),
     /// One incident.
@@ -130,6 +140,7 @@ pub struct Core {
     clock: Clock,
     metrics: Arc<Metrics>,
     state: State,
+    register: Register,
     board: Board,
     sessions: Sessions,
     changes: VecDeque<ObservedChange>,
@@ -185,12 +196,16 @@ impl Core {
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
-        let listening_since = clock.now().after(config.start_grace);
+        let now = clock.now();
+        let members = state.incidents().flat_map(|incident| &incident.members);
+        let register = Register::restore(members, now);
+        let listening_since = now.after(config.start_grace);
         Self {
             config,
             clock,
             metrics,
             state,
+            register,
             board,
             sessions: Sessions::default(),
             changes: changes.into(),
@@ -314,6 +329,9 @@ impl Core {
             if !self.sessions.acknowledge(owed) {
                 self.metrics.streams_behind.inc();
             }
+        }
+        for (receipts, answer) in debts.receipts {
+            drop(answer.send(Ok(receipts)));
         }
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);

@@ -1,8 +1,16 @@
 //! The HTTP edge: health and metrics, and what other systems and people tell and ask by HTTP. One file
-//! a subject, each with a `routes()`; what a request may cost is bounded here, for all of them.
+//! a subject, each with a `routes()`; what a request may cost is bounded here, for all of them. A
+//! handler that takes something has [`guard::Admitted`] as its first argument.
 
+mod alertmanager;
+mod cloudevents;
 mod connection;
+mod form;
+pub mod guard;
 mod health;
+mod pagerduty;
+mod reports;
+mod signal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +23,10 @@ use axum::response::{IntoResponse, Response};
 
 pub use connection::serve;
 
+use gpuwarden_proto::time::Timestamp;
+
+use self::guard::Secret;
+use crate::clock::Clock;
 use crate::query::Desk;
 use crate::status::{Metrics, Refused};
 
@@ -30,12 +42,23 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Where the core is asked.
     pub desk: Desk,
+    /// What time it is.
+    pub clock: Clock,
+    /// Since when this serves.
+    pub started_at: Timestamp,
+    /// What those who tell of something must know; `None` where everybody may.
+    pub secret: Option<Secret>,
 }
 
 /// All that is served over HTTP, within bounds.
 pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(health::routes())
+        .merge(alertmanager::routes())
+        .merge(pagerduty::routes())
+        .merge(cloudevents::routes())
+        .merge(reports::routes())
+        .merge(form::routes())
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), bounded))

@@ -10,6 +10,7 @@
 //! - [`core`]: the one task that owns the state
 //! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
 //!   things mean; pure
+//! - [`outside`]: what other systems and people tell; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -30,6 +31,7 @@ pub mod incident;
 pub mod ingest;
 pub mod intake;
 pub mod node;
+pub mod outside;
 pub mod query;
 pub mod replay;
 pub mod replica;
@@ -175,7 +177,13 @@ impl Aggregator {
             result
         };
         let desk = Desk::new(requests.clone(), history);
-        let app = AppState { metrics: Arc::clone(&metrics), desk: desk.clone() };
+        let app = AppState {
+            metrics: Arc::clone(&metrics),
+            desk: desk.clone(),
+            clock: clock.clone(),
+            started_at: now,
+            secret: config.http_token.clone(),
+        };
         let router = http::router(app);
         let http = http::serve(http, router, Arc::clone(&metrics), edges.clone());
         let ingest = Ingest { config, clock, metrics, times, batches, requests };

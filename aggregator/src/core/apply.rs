@@ -43,6 +43,9 @@ impl Core {
             }
             Request::Gone(node, session) => self.gone(now, &node, session),
             Request::Command(id, command, answer) => self.command(now, id, command, answer),
+            Request::Outside(signals, answer) => self.outside(now, signals, answer),
+            Request::Holder(subject, answer) => reply(answer, self.holder(&subject)),
+            Request::Alerts(answer) => reply(answer, self.alerts()),
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
@@ -192,6 +195,7 @@ impl Core {
         }
         self.silences(now);
         let mut touched = Touched::default();
+        self.lapse(now, &mut touched);
         self.state.tick(now, &mut touched);
         if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
             self.stale.renew(&mut self.state, now, &mut touched);
@@ -234,7 +238,7 @@ impl Core {
         self.note(touched);
     }
 
-    fn note(&mut self, mut touched: Touched) {
+    pub(super) fn note(&mut self, mut touched: Touched) {
         self.stale.note(&mut touched);
         self.pending.touch(touched);
     }

@@ -9,7 +9,7 @@ use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::CommandError;
+use super::{CommandError, Receipt, Receipts};
 use crate::correlate::{State, Touched};
 use crate::node::SessionId;
 use crate::store::{Batch, NodeRow, StoreError, Transaction};
@@ -47,6 +47,7 @@ pub(super) struct Pending {
     changes: Vec<ObservedChange>,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
+    receipts: Vec<(Vec<Receipt>, Receipts)>,
 }
 
 /// What is to be done once a transaction is on disk.
@@ -58,6 +59,8 @@ pub(super) struct Debts {
     pub(super) updates: Vec<Update>,
     /// Who waits for an answer.
     pub(super) answers: Vec<(IncidentId, Answer)>,
+    /// Who has told something from elsewhere.
+    pub(super) receipts: Vec<(Vec<Receipt>, Receipts)>,
     /// Events of the transaction.
     pub(super) events: usize,
 }
@@ -67,6 +70,9 @@ impl Debts {
     pub(super) fn without_answers(mut self, error: &StoreError) -> Self {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
+        }
+        for (_, answer) in self.receipts.drain(..) {
+            drop(answer.send(Err(error.clone())));
         }
         self
     }
@@ -107,6 +113,11 @@ impl Pending {
         self.answers.push((id, answer));
     }
 
+    /// Somebody who has told something from elsewhere waits for it to be on disk.
+    pub(super) fn receipts(&mut self, receipts: Vec<Receipt>, answer: Receipts) {
+        self.receipts.push((receipts, answer));
+    }
+
     /// Incidents changed. What is opened stays opened for those who have not seen it yet.
     pub(super) fn touch(&mut self, touched: Touched) {
         for (id, change) in touched.changed {
@@ -137,6 +148,9 @@ impl Pending {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
+        for (_, answer) in self.receipts.drain(..) {
+            drop(answer.send(Err(error.clone())));
+        }
     }
 
     /// Whether there is nothing to be done.
@@ -148,6 +162,7 @@ impl Pending {
             && self.changes.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
+            && self.receipts.is_empty()
     }
 
     /// Takes all of it as one transaction.
@@ -163,7 +178,8 @@ impl Pending {
             changes: this.changes,
             next_incident: state.next_id(),
         };
-        let debts = Debts { owed: this.owed, updates, answers: this.answers, events: this.events };
+        let Self { owed, answers, receipts, events, .. } = this;
+        let debts = Debts { owed, updates, answers, receipts, events };
         (transaction, debts)
     }
 }
