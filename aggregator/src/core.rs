@@ -6,6 +6,7 @@
 //! nothing is acknowledged, and the streams are read until the gathered is as large as it may be.
 
 mod apply;
+mod journal;
 mod outside;
 mod pending;
 mod sessions;
@@ -33,6 +34,7 @@ pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
 pub use writer::Writer;
 
+use self::journal::Journal;
 use self::pending::{Debts, Pending};
 use self::sessions::Sessions;
 use self::writer::{Done, Job};
@@ -44,6 +46,7 @@ use crate::intake::{Stale, TICK};
 use crate::node::SessionId;
 use crate::outside::Outside;
 use crate::outside::register::{Active, Register};
+use crate::replay::line::Word;
 use crate::status::Metrics;
 use crate::store::{Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
@@ -145,6 +148,7 @@ pub struct Core {
     sessions: Sessions,
     changes: VecDeque<ObservedChange>,
     pending: Pending,
+    journal: Journal,
     commit: Commit,
     writer: Writer,
     stale: Stale,
@@ -175,6 +179,19 @@ struct Held {
     sleep: Pin<Box<Sleep>>,
 }
 
+/// What the core begins with.
+#[derive(Debug)]
+pub struct Begun {
+    /// What is known.
+    pub state: State,
+    /// The newest changes, oldest first.
+    pub changes: Vec<ObservedChange>,
+    /// The next place in the common order of batches and journal rows.
+    pub next_order: u64,
+    /// As of when.
+    pub now: Timestamp,
+}
+
 /// Where inputs come from.
 pub struct Inputs {
     /// Events.
@@ -189,18 +206,17 @@ impl Core {
         config: Arc<Config>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        state: State,
-        changes: Vec<ObservedChange>,
+        begun: Begun,
         writer: Writer,
     ) -> Self {
+        let Begun { state, changes, next_order, now } = begun;
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
-        let now = clock.now();
         let members = state.incidents().flat_map(|incident| &incident.members);
         let register = Register::restore(members, now);
-        let listening_since = now.after(config.start_grace);
-        Self {
+        let listening_since = clock.now().after(config.start_grace);
+        let mut core = Self {
             config,
             clock,
             metrics,
@@ -210,6 +226,7 @@ impl Core {
             sessions: Sessions::default(),
             changes: changes.into(),
             pending: Pending::default(),
+            journal: Journal::new(next_order),
             commit: Commit::Idle,
             writer,
             stale: Stale::default(),
@@ -218,7 +235,9 @@ impl Core {
             ticks: 0,
             prune_due: false,
             more_to_prune: false,
-        }
+        };
+        core.journal(now, Word::Started);
+        core
     }
 
     /// Works until it is told to stop and all that was taken up is on disk.
@@ -415,6 +434,7 @@ impl Core {
     /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
+        self.journal(now, Word::Stopped);
         for _ in 0..2 {
             while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {
                 let Some(done) = self.writer.done.recv().await else { return Ok(()) };

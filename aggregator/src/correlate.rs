@@ -148,9 +148,32 @@ pub struct Touched {
     pub refreshed: HashSet<IncidentId>,
     /// Those that are over, in their last form; they are no longer in the state.
     pub over: Vec<Incident>,
+    /// A snapshot said something that correlation remembers, whether or not an incident shows it.
+    pub news: bool,
 }
 
 impl Touched {
+    /// Nothing is any different from before.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        let Self { changed, refreshed, over, news } = self;
+        changed.is_empty() && refreshed.is_empty() && over.is_empty() && !news
+    }
+
+    /// Takes what another signal touched, which came after.
+    pub fn add(&mut self, other: Self) {
+        let Self { changed, refreshed, over, news } = other;
+        for (id, change) in changed {
+            let known = self.changed.entry(id).or_insert(change);
+            if change == WatchChange::Resolved {
+                *known = change;
+            }
+        }
+        self.refreshed.extend(refreshed);
+        self.over.extend(over);
+        self.news |= news;
+    }
+
     fn opened(&mut self, id: IncidentId) {
         self.changed.insert(id, WatchChange::Opened);
     }
@@ -229,7 +252,9 @@ impl State {
         for incident in incidents {
             state.take_up(incident, now);
         }
-        nodes.iter().for_each(|node| state.place_replicas(node));
+        for node in &nodes {
+            state.place_replicas(node);
+        }
         state
     }
 
@@ -254,7 +279,12 @@ impl State {
                 }
                 None => &mut self.outside,
             };
-            findings.insert((member.rule, member.subject.identity()), place);
+            let key = (member.rule, member.subject.identity());
+            // What was settled may have begun anew since, in another incident.
+            let known = findings.get(&key);
+            if known.is_none_or(|known| known.settled && known.raised_at <= place.raised_at) {
+                findings.insert(key, place);
+            }
         }
         if !settled {
             let case = Case::restore(incident, self.policy.limits, now);

@@ -134,6 +134,12 @@ pub struct Metrics {
     pub store_healthy: Gauge,
     /// Events taken up and not yet committed.
     pub pending_events: Gauge,
+    /// Journal rows written.
+    pub journal_rows: Counter,
+    /// Journal rows given up while the disk took nothing.
+    pub journal_missed: Counter,
+    /// Snapshots that said nothing new and are not in the journal.
+    pub snapshots_alike: Counter,
     /// Incidents that are not over.
     pub incidents_open: Gauge,
     /// Nodes with a stream.
@@ -217,6 +223,10 @@ impl Metrics {
         r.register("store_errors", "Commits that failed", self.store_errors.clone());
         r.register("store_healthy", "1 while the store works", self.store_healthy.clone());
         r.register("pending_events", "Events not yet committed", self.pending_events.clone());
+        r.register("journal_rows", "Journal rows written", self.journal_rows.clone());
+        r.register("journal_missed", "Journal rows given up", self.journal_missed.clone());
+        let alike = self.snapshots_alike.clone();
+        r.register("snapshots_alike", "Snapshots not journalled, as nothing was new", alike);
         r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());

@@ -16,6 +16,7 @@ use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
 use crate::intake::{self, Aside, TICKS_PER_RENEWAL};
 use crate::node::{Link, Node, SessionId, lost_finding};
+use crate::replay::line::Word;
 use crate::store::{Batch, CHANGES_LOADED, StoreError};
 
 impl Core {
@@ -75,6 +76,7 @@ impl Core {
             tracing::warn!(node = %hello.node, next_seq = hello.next_seq.0, taken = taken.0,
                 "the outbox was set back: numbers up to the last one taken are not taken again");
         }
+        self.journal(now, Word::Hello(hello.node.clone(), hello.next_seq));
         if before == Link::Lost {
             self.correlate(now, &hello.node, Signal::Back);
         }
@@ -93,7 +95,10 @@ impl Core {
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
-            self.correlate(now, id, Signal::Snapshot(snapshot));
+            let mut touched = Touched::default();
+            apply(&mut self.state, now, id, Signal::Snapshot(snapshot), &mut touched);
+            self.journal_snapshot(now, id, &touched);
+            self.note(touched);
             self.pending.node(id, true);
         }
     }
@@ -115,6 +120,7 @@ impl Core {
         if acked_seq > taken {
             self.pending.mark(&id, epoch, acked_seq);
         }
+        let order = if known < entries.len() { self.journal.order() } else { 0 };
         let seqs: Vec<Seq> = entries[known..].iter().map(|entry| entry.seq).collect();
         events.drain(..known);
         self.store_batch(
@@ -123,6 +129,8 @@ impl Core {
                 node: id.clone(),
                 epoch,
                 received_at,
+                taken_at: now,
+                order,
                 entries: if known == 0 { entries } else { entries[known..].to_vec() },
             },
             &events,
@@ -165,8 +173,9 @@ impl Core {
 
     fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
         let mut touched = Touched::default();
-        match self.state.command(now, id, command, &mut touched) {
+        match self.state.command(now, id, command.clone(), &mut touched) {
             Ok(()) => {
+                self.journal(now, Word::Command(id, command));
                 self.note(touched);
                 self.pending.answer(id, answer);
             }
@@ -227,7 +236,9 @@ impl Core {
                 continue;
             }
             node.link = Link::Lost;
-            let finding = lost_finding(&id, node.last_seen_at.max(since), now);
+            let since = node.last_seen_at.max(since);
+            self.journal(now, Word::Lost(id.clone(), Some(since)));
+            let finding = lost_finding(&id, since, now);
             self.correlate(now, &id, Signal::Lost(finding));
         }
     }

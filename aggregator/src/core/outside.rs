@@ -1,6 +1,6 @@
 //! What is told from elsewhere, as the core takes it up. Nothing here waits.
 
-use gpuwarden_proto::event::Subject;
+use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::time::{Timestamp, spoken};
 use gpuwarden_proto::vocab::{IncidentId, RuleId, Sender};
 use tokio::sync::oneshot;
@@ -9,6 +9,7 @@ use super::Core;
 use crate::correlate::{self, Touched};
 use crate::outside::register::{Active, Outcome};
 use crate::outside::{Outside, label};
+use crate::replay::line::Word;
 use crate::status::Heard;
 use crate::store::StoreError;
 
@@ -45,9 +46,27 @@ impl Core {
                 // Who says it again after somebody has closed it says that it is not over.
                 finding.raised_at = now;
             }
-            correlate::outside(&mut self.state, now, observed_at, finding, touched);
+            self.correlate_outside(now, observed_at, finding, outcome, touched);
         }
         Receipt { outcome, incident: self.state.holder(rule, &subject) }
+    }
+
+    /// What is told again and again is written down only where it changes anything.
+    fn correlate_outside(
+        &mut self,
+        now: Timestamp,
+        observed_at: Timestamp,
+        finding: Finding,
+        outcome: Outcome,
+        touched: &mut Touched,
+    ) {
+        let mut own = Touched::default();
+        correlate::outside(&mut self.state, now, observed_at, finding.clone(), &mut own);
+        if outcome == Outcome::Taken || !own.is_nothing() {
+            let (finding, why) = (Box::new(finding), String::new());
+            self.journal(now, Word::Outside { observed_at, finding, why });
+        }
+        touched.add(own);
     }
 
     /// What nobody has told again in time is over.
@@ -60,6 +79,8 @@ impl Core {
                 spoken(now.since(lapsed.told_at))
             );
             self.state.lapse(now, &lapsed.finding, lapsed.at, &why, touched);
+            let (observed_at, finding) = (lapsed.at, Box::new(lapsed.finding));
+            self.journal(now, Word::Outside { observed_at, finding, why });
         }
         let active = self.register.active_count();
         self.metrics.outside_active.set(i64::try_from(active).unwrap_or(i64::MAX));
