@@ -35,7 +35,7 @@ pub const ALERTS_MAX: usize = 2000;
 /// So long an alert of Alertmanager's API counts whose sender gives no end.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(300);
 /// The signal of the evidence that says how long an alert counts without being told again.
-pub const RENEWAL: &str = "renewal expected within";
+pub const RENEWAL: &str = "holds without being told again";
 /// Mistakes that one answer names.
 const FAULTS_TOLD: usize = 10;
 
@@ -161,3 +161,6 @@ fn cut(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes.min(text.len()));
     text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
-//! The edge to people and scripts: `IncidentService` and `FleetService`.
+//! The edge to people and scripts: `IncidentService`, `FleetService` and `SignalService`.
 
 mod gate;
 mod routes;
+mod signals;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
 pub use routes::Routes;
+pub use signals::Signals;
 
 use crate::core::CommandError;
 use crate::incident::{Command, Refusal};

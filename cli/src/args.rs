@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
+use crate::incidents::report::ReportArgs;
 
 /// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
 #[derive(Debug, Parser)]
@@ -100,6 +101,8 @@ pub enum Incidents {
         #[arg(value_parser = incident_id)]
         id: IncidentId,
     },
+    /// Tell of trouble that nobody has seen yet.
+    Report(ReportArgs),
     /// Follow incidents live until interrupted.
     Watch,
     /// Take an incident.

@@ -1,6 +1,8 @@
 //! The aggregator over gRPC. The only place that names wire types; everybody else sees plain
 //! values.
 
+mod signals;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,11 +13,14 @@ use gpuwarden_proto::incident::{Incident, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::pb::signal_service_client::SignalServiceClient;
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
+
+pub use signals::{Filed, Report};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a question may take. A watch has no such limit.
@@ -98,6 +103,7 @@ pub struct Client {
     url: String,
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
+    signals: SignalServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -140,8 +146,9 @@ impl Client {
         })?;
         let incidents =
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let signals = SignalServiceClient::new(channel.clone());
         let fleet = FleetServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet })
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, signals })
     }
 
     /// Incidents; `None` leaves the limit to the server.

@@ -2,7 +2,7 @@
 
 use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::time::{Timestamp, spoken};
-use gpuwarden_proto::vocab::{IncidentId, RuleId, Sender};
+use gpuwarden_proto::vocab::{IncidentId, Phase, RuleId, Sender};
 use tokio::sync::oneshot;
 
 use super::Core;
@@ -36,19 +36,25 @@ impl Core {
 
     fn hear(&mut self, now: Timestamp, signal: Outside, touched: &mut Touched) -> Receipt {
         let (rule, subject) = (signal.finding.rule, signal.finding.subject.clone());
-        let observed_at = signal.observed_at;
+        let (observed_at, since) = (signal.observed_at, signal.since);
+        // Alertmanager tells what holds again and again, whether or not it says since when.
+        let untimed = since.is_none() && sender(&subject) != Sender::Alertmanager;
         let (outcome, finding) = self.register.take(now, signal);
         self.metrics.heard(sender(&subject), Heard::from(outcome));
         if let Some(mut finding) = finding {
             let about = std::mem::take(&mut finding.about);
             finding.about = label::settled(about, |node| self.state.nodes.contains_key(node));
-            if rule == RuleId::UserReport && self.state.holder(rule, &subject).is_none() {
+            if untimed && finding.phase == Phase::Updated && !self.is_held(&subject, rule) {
                 // Who says it again after somebody has closed it says that it is not over.
                 finding.raised_at = now;
             }
             self.correlate_outside(now, observed_at, finding, outcome, touched);
         }
         Receipt { outcome, incident: self.state.holder(rule, &subject) }
+    }
+
+    fn is_held(&self, subject: &Subject, rule: RuleId) -> bool {
+        self.state.holder(rule, subject).is_some()
     }
 
     /// What is told again and again is written down only where it changes anything.

@@ -1,34 +1,54 @@
 //! The aggregator over HTTP, as it really listens.
 
+mod signals;
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::BODY_MAX_BYTES;
 use super::connection::CONNECTIONS_MAX;
 use crate::Aggregator;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::MemoryStore;
 
-/// An aggregator that serves, with nothing on disk.
+/// An aggregator that serves.
 pub(crate) struct Served {
     pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Served {
+    /// With nothing on disk.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Config::default(), Clock::System, MemoryStore::default()).await
+    }
+
+    pub(crate) async fn start_with(config: Config, clock: Clock, store: MemoryStore) -> Self {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = Config { grpc_listen: local, http_listen: local, ..Config::default() };
-        let store = Box::new(MemoryStore::default());
-        let aggregator = Aggregator::bind_with(config, Clock::System, store).await.unwrap();
-        let http = aggregator.http_addr().unwrap();
+        let config = Config { grpc_listen: local, http_listen: local, ..config };
+        let aggregator = Aggregator::bind_with(config, clock, Box::new(store)).await.unwrap();
+        let (http, grpc) = (aggregator.http_addr().unwrap(), aggregator.grpc_addr().unwrap());
         let stop = CancellationToken::new();
         let task = tokio::spawn(aggregator.run(stop.clone()));
-        Self { http, stop, task }
+        Self { http, grpc, stop, task }
+    }
+
+    /// Posts a body; the status line and the body of the answer.
+    pub(crate) async fn post(&self, path: &str, heads: &str, body: &str) -> (String, String) {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: gpuwarden\r\nconnection: close\r\n\
+             content-length: {length}\r\n{heads}\r\n{body}"
+        );
+        let answer = self.send(request.as_bytes()).await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        (status(&answer).to_owned(), body)
     }
 
     /// Sends these bytes and reads all that comes back.

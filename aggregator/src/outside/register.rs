@@ -273,10 +273,7 @@ impl Known {
         }
         let mut finding = told.finding;
         (finding.raised_at, finding.phase) = (self.raised_at, Phase::Updated);
-        if told.until.is_none() {
-            let lives = active.finding.evidence.iter().filter(|each| each.signal == RENEWAL);
-            finding.evidence.splice(..0, lives.cloned());
-        }
+        keep_renewal(&active.finding, &mut finding);
         let before = Finding { phase: Phase::Updated, ..active.finding.clone() };
         let outcome = if before == finding { Outcome::Duplicate } else { Outcome::Taken };
         let (since, card) = (told.since, told.card);
@@ -291,6 +288,15 @@ impl Known {
     }
 }
 
+/// How long it counts stands as it was told first, so that it reads the same each time, whichever way
+/// it is told.
+fn keep_renewal(known: &Finding, told: &mut Finding) {
+    let lives = |finding: &Finding| finding.evidence.iter().find(|e| e.signal == RENEWAL).cloned();
+    let Some(lives) = lives(known).or_else(|| lives(told)) else { return };
+    told.evidence.retain(|each| each.signal != RENEWAL);
+    told.evidence.insert(0, lives);
+}
+
 /// A member as it was told.
 fn of_member(member: &Member) -> Finding {
     let (subject, grade) = (member.subject.clone(), member.grade);
@@ -300,3 +306,6 @@ fn of_member(member: &Member) -> Finding {
     finding.raised_at = member.raised_at;
     finding
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::signal_service_server::SignalServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
 use tonic::body::Body;
@@ -13,7 +14,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents};
+use super::{Fleet, Incidents, Signals};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -31,7 +32,13 @@ impl Routes {
     #[must_use]
     pub fn new(ingest: Ingest, desk: Desk, bounds: Bounds) -> Self {
         let metrics = Arc::clone(&ingest.metrics);
+        let signals = Signals {
+            desk: desk.clone(),
+            clock: ingest.clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let people = People {
+            signals: SignalServiceServer::new(signals),
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk)),
         };
@@ -63,6 +70,7 @@ impl Service<http::Request<Body>> for Routes {
 struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
+    signals: SignalServiceServer<Signals>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -79,6 +87,8 @@ impl Service<http::Request<Body>> for People {
             self.incidents.call(request)
         } else if is_for::<FleetServiceServer<Fleet>>(&request) {
             self.fleet.call(request)
+        } else if is_for::<SignalServiceServer<Signals>>(&request) {
+            self.signals.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })
