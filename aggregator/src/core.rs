@@ -10,6 +10,7 @@ mod journal;
 mod outside;
 mod pending;
 mod sessions;
+mod shadow;
 mod writer;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use gpuwarden_proto::event::{Event, Subject};
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
@@ -37,18 +39,20 @@ pub use writer::Writer;
 use self::journal::Journal;
 use self::pending::{Debts, Pending};
 use self::sessions::Sessions;
+use self::shadow::Shadow;
 use self::writer::{Done, Job};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::correlate::State;
+use crate::correlate::{State, Touched};
 use crate::incident::{Command, Refusal};
-use crate::intake::{Stale, TICK};
+use crate::intake::{Passing, TICK};
 use crate::node::SessionId;
 use crate::outside::Outside;
 use crate::outside::register::{Active, Register};
 use crate::replay::line::Word;
+use crate::resume::resume;
 use crate::status::Metrics;
-use crate::store::{Retention, StoreError, Transaction};
+use crate::store::{Loaded, Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
 
 /// Ticks between two looks at what is old enough to be forgotten.
@@ -108,6 +112,8 @@ pub enum Request {
     Watch(oneshot::Sender<Watch>),
     /// Which nodes there are.
     Nodes(oneshot::Sender<Vec<Node>>),
+    /// What a candidate config would have done otherwise; `None` where there is none.
+    Shadow(oneshot::Sender<Option<Report>>),
     /// What was changed, newest first.
     Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
 }
@@ -137,6 +143,9 @@ enum Input {
     Stop,
 }
 
+#[cfg(test)]
+mod tests;
+
 /// The owner of the state.
 pub struct Core {
     config: Arc<Config>,
@@ -149,9 +158,10 @@ pub struct Core {
     changes: VecDeque<ObservedChange>,
     pending: Pending,
     journal: Journal,
+    shadow: Option<Shadow>,
     commit: Commit,
     writer: Writer,
-    stale: Stale,
+    passing: Passing,
     listening_since: Timestamp,
     retry_wait: Duration,
     ticks: u64,
@@ -182,12 +192,8 @@ struct Held {
 /// What the core begins with.
 #[derive(Debug)]
 pub struct Begun {
-    /// What is known.
-    pub state: State,
-    /// The newest changes, oldest first.
-    pub changes: Vec<ObservedChange>,
-    /// The next place in the common order of batches and journal rows.
-    pub next_order: u64,
+    /// What was on disk.
+    pub loaded: Loaded,
     /// As of when.
     pub now: Timestamp,
 }
@@ -209,7 +215,10 @@ impl Core {
         begun: Begun,
         writer: Writer,
     ) -> Self {
-        let Begun { state, changes, next_order, now } = begun;
+        let Begun { loaded, now } = begun;
+        let next_order = loaded.next_order;
+        let shadow = config.shadow.as_ref().map(|c| Shadow::new(c, loaded.clone(), now));
+        let (state, changes) = resume(config.policy(), loaded, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
@@ -227,9 +236,10 @@ impl Core {
             changes: changes.into(),
             pending: Pending::default(),
             journal: Journal::new(next_order),
+            shadow,
             commit: Commit::Idle,
             writer,
-            stale: Stale::default(),
+            passing: Passing::begin(now),
             listening_since,
             retry_wait: RETRY_FIRST,
             ticks: 0,
@@ -434,6 +444,10 @@ impl Core {
     /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
+        self.pass(now);
+        let mut touched = Touched::default();
+        self.passing.end(&mut self.state, now, &mut touched);
+        self.note(touched);
         self.journal(now, Word::Stopped);
         for _ in 0..2 {
             while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {

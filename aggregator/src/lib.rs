@@ -15,6 +15,7 @@
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
 //! - [`replay`]: what correlation makes of an event log
+//! - [`shadow`]: what a candidate config would have done otherwise; pure
 //! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
 //! - [`resume`]: the same work after a restart; pure
@@ -38,6 +39,7 @@ pub mod replay;
 pub mod replica;
 pub mod resume;
 pub mod service;
+pub mod shadow;
 pub mod status;
 pub mod store;
 pub mod trace;
@@ -64,7 +66,6 @@ use crate::core::{Begun, Core, Inputs, Writer};
 use crate::http::AppState;
 use crate::ingest::{Ingest, Times};
 use crate::query::Desk;
-use crate::resume::resume;
 use crate::service::{Bounds, Routes};
 use crate::status::Metrics;
 use crate::store::{SqliteStore, Store, StoreError, StoreFault};
@@ -157,13 +158,11 @@ impl Aggregator {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
         let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
-        let next_order = loaded.next_order;
-        let (state, changes) = resume(config.policy(), loaded, now);
         let core = Core::new(
             Arc::clone(&config),
             clock.clone(),
             Arc::clone(&metrics),
-            Begun { state, changes, next_order, now },
+            Begun { loaded, now },
             writer,
         );
         let inputs = Inputs { batches: batches_in, requests: requests_in };

@@ -91,6 +91,13 @@ pub struct HttpReason {
     pub reason: Refused,
 }
 
+/// The label of what a candidate config would have done otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Differing {
+    /// What kind of difference.
+    pub kind: &'static str,
+}
+
 /// All the numbers.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -140,6 +147,14 @@ pub struct Metrics {
     pub journal_missed: Counter,
     /// Snapshots that said nothing new and are not in the journal.
     pub snapshots_alike: Counter,
+    /// 1 while a candidate config is told what the live one is told.
+    pub shadow_running: Gauge,
+    /// Signals that it was not told, since it cost too much.
+    pub shadow_skipped: Gauge,
+    /// How often it began anew after that.
+    pub shadow_lapses: Gauge,
+    /// What it would have done otherwise, by kind.
+    pub shadow_differences: Family<Differing, Gauge>,
     /// Incidents that are not over.
     pub incidents_open: Gauge,
     /// Nodes with a stream.
@@ -227,11 +242,21 @@ impl Metrics {
         r.register("journal_missed", "Journal rows given up", self.journal_missed.clone());
         let alike = self.snapshots_alike.clone();
         r.register("snapshots_alike", "Snapshots not journalled, as nothing was new", alike);
+        self.register_shadow(r);
         r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
         let mut page = String::new();
         text::encode(&mut page, &registry)?;
         Ok(page)
+    }
+
+    fn register_shadow(&self, r: &mut Registry) {
+        let (running, skipped) = (self.shadow_running.clone(), self.shadow_skipped.clone());
+        r.register("shadow_running", "1 while a candidate config runs beside", running);
+        r.register("shadow_skipped", "Signals that the candidate was not told", skipped);
+        let differences = self.shadow_differences.clone();
+        r.register("shadow_lapses", "Times it began anew", self.shadow_lapses.clone());
+        r.register("shadow_differences", "What it would have done otherwise", differences);
     }
 }

@@ -23,6 +23,8 @@ use thiserror::Error;
 
 /// Changes that are loaded at the start.
 pub const CHANGES_LOADED: usize = 1000;
+/// Incidents resolved although members were active that are loaded at the start, the newest.
+pub const FORCED_LOADED: usize = 1000;
 
 /// Events of one node as they came.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +107,7 @@ impl Transaction {
 }
 
 /// What is needed to serve again.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Loaded {
     /// Incidents that are not over, and those resolved lately although members were active.
     pub incidents: Vec<Incident>,

@@ -14,13 +14,14 @@ use super::sessions::{Ended, Registered, Stream};
 use super::{Arrived, Core, Full, Input, Request, TICKS_PER_PRUNE};
 use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
-use crate::intake::{self, Aside, TICKS_PER_RENEWAL};
+use crate::intake::{self, Aside};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::replay::line::Word;
 use crate::store::{Batch, CHANGES_LOADED, StoreError};
 
 impl Core {
     pub(super) fn apply(&mut self, now: Timestamp, input: Input) -> Result<(), StoreError> {
+        self.pass(now);
         match input {
             Input::Batches(batches) => {
                 batches.into_iter().for_each(|batch| self.batch(now, batch));
@@ -50,6 +51,7 @@ impl Core {
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
+            Request::Shadow(answer) => reply(answer, self.shadow_report(now)),
             Request::Nodes(answer) => reply(answer, self.nodes()),
             Request::Changes(limit, answer) => {
                 let newest = self.changes.iter().rev().take(limit).cloned().collect();
@@ -95,6 +97,8 @@ impl Core {
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
+            let told = || Word::Snapshot(id.clone(), Box::new(snapshot.clone()));
+            self.shadow(now, std::iter::once_with(told));
             let mut touched = Touched::default();
             apply(&mut self.state, now, id, Signal::Snapshot(snapshot), &mut touched);
             self.journal_snapshot(now, id, &touched);
@@ -135,6 +139,9 @@ impl Core {
             },
             &events,
         );
+        let told =
+            |(seq, event): (&Seq, &Event)| Word::Event(id.clone(), Some(*seq), event.clone());
+        self.shadow(now, seqs.iter().zip(&events).map(told));
         let mut touched = Touched::default();
         for (seq, event) in seqs.into_iter().zip(events) {
             self.event(now, &id, seq, event, &mut touched);
@@ -173,9 +180,12 @@ impl Core {
 
     fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
         let mut touched = Touched::default();
-        match self.state.command(now, id, command.clone(), &mut touched) {
+        // Which incident of the candidate is meant is to be seen before it is carried out.
+        if self.state.may(id, &command).is_ok() {
+            self.journal(now, Word::Command(id, command.clone()));
+        }
+        match self.state.command(now, id, command, &mut touched) {
             Ok(()) => {
-                self.journal(now, Word::Command(id, command));
                 self.note(touched);
                 self.pending.answer(id, answer);
             }
@@ -203,14 +213,16 @@ impl Core {
             }
         }
         self.silences(now);
-        let mut touched = Touched::default();
-        self.lapse(now, &mut touched);
-        self.state.tick(now, &mut touched);
-        if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
-            self.stale.renew(&mut self.state, now, &mut touched);
-        }
-        self.note(touched);
+        self.lapse(now);
+        self.shadow_passes(now);
         self.gauge();
+    }
+
+    /// What time has brought about since the last input, before anything else is taken up.
+    pub(super) fn pass(&mut self, now: Timestamp) {
+        let mut touched = Touched::default();
+        self.passing.pass(&mut self.state, now, &mut touched);
+        self.note(touched);
     }
 
     /// Nodes that have been silent for too long are lost, or have stopped as they said.
@@ -250,7 +262,8 @@ impl Core {
     }
 
     pub(super) fn note(&mut self, mut touched: Touched) {
-        self.stale.note(&mut touched);
+        self.passing.note(&mut touched);
+        self.shadow_notes(&touched);
         self.pending.touch(touched);
     }
 

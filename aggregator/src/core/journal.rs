@@ -48,9 +48,12 @@ impl Journal {
 }
 
 impl Core {
-    /// Writes down what was told. While the disk takes nothing and as much as may be is waiting, it
+    /// Writes down what is about to be taken up, and tells it to the candidate. While the disk takes nothing and as much as may be is waiting, it
     /// is given up and counted, also in the journal.
     pub(super) fn journal(&mut self, at: Timestamp, word: Word) {
+        if !matches!(word, Word::Snapshot(..) | Word::Started | Word::Stopped) {
+            self.shadow(at, std::iter::once_with(|| word.clone()));
+        }
         if self.pending.bytes >= 2 * self.config.limits.pending_bytes {
             self.journal.missed += 1;
             self.metrics.journal_missed.inc();

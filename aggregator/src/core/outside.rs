@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Core;
 use crate::correlate::{self, Touched};
-use crate::outside::register::{Active, Outcome};
+use crate::outside::register::{Active, Lapsed, Outcome};
 use crate::outside::{Outside, label};
 use crate::replay::line::Word;
 use crate::status::Heard;
@@ -27,14 +27,11 @@ pub type Receipts = oneshot::Sender<Result<Vec<Receipt>, StoreError>>;
 
 impl Core {
     pub(super) fn outside(&mut self, now: Timestamp, signals: Vec<Outside>, answer: Receipts) {
-        let mut touched = Touched::default();
-        let receipts: Vec<Receipt> =
-            signals.into_iter().map(|signal| self.hear(now, signal, &mut touched)).collect();
-        self.note(touched);
+        let receipts = signals.into_iter().map(|signal| self.hear(now, signal)).collect();
         self.pending.receipts(receipts, answer);
     }
 
-    fn hear(&mut self, now: Timestamp, signal: Outside, touched: &mut Touched) -> Receipt {
+    fn hear(&mut self, now: Timestamp, signal: Outside) -> Receipt {
         let (rule, subject) = (signal.finding.rule, signal.finding.subject.clone());
         let (observed_at, since) = (signal.observed_at, signal.since);
         // Alertmanager tells what holds again and again, whether or not it says since when.
@@ -44,49 +41,39 @@ impl Core {
         if let Some(mut finding) = finding {
             let about = std::mem::take(&mut finding.about);
             finding.about = label::settled(about, |node| self.state.nodes.contains_key(node));
-            if untimed && finding.phase == Phase::Updated && !self.is_held(&subject, rule) {
+            let held = self.state.holder(rule, &subject).is_some();
+            if untimed && finding.phase == Phase::Updated && !held {
                 // Who says it again after somebody has closed it says that it is not over.
                 finding.raised_at = now;
             }
-            self.correlate_outside(now, observed_at, finding, outcome, touched);
+            // What is told again and again is taken up only where that can change anything.
+            if outcome == Outcome::Taken || self.state.is_news(&finding) {
+                self.find(now, observed_at, finding);
+            }
         }
         Receipt { outcome, incident: self.state.holder(rule, &subject) }
     }
 
-    fn is_held(&self, subject: &Subject, rule: RuleId) -> bool {
-        self.state.holder(rule, subject).is_some()
-    }
-
-    /// What is told again and again is written down only where it changes anything.
-    fn correlate_outside(
-        &mut self,
-        now: Timestamp,
-        observed_at: Timestamp,
-        finding: Finding,
-        outcome: Outcome,
-        touched: &mut Touched,
-    ) {
-        let mut own = Touched::default();
-        correlate::outside(&mut self.state, now, observed_at, finding.clone(), &mut own);
-        if outcome == Outcome::Taken || !own.is_nothing() {
-            let (finding, why) = (Box::new(finding), String::new());
-            self.journal(now, Word::Outside { observed_at, finding, why });
-        }
-        touched.add(own);
+    /// Something is found of no node.
+    pub(super) fn find(&mut self, now: Timestamp, observed_at: Timestamp, finding: Finding) {
+        let word = (Box::new(finding.clone()), String::new());
+        self.journal(now, Word::Outside { observed_at, finding: word.0, why: word.1 });
+        let mut touched = Touched::default();
+        correlate::outside(&mut self.state, now, observed_at, finding, &mut touched);
+        self.note(touched);
     }
 
     /// What nobody has told again in time is over.
-    pub(super) fn lapse(&mut self, now: Timestamp, touched: &mut Touched) {
-        for lapsed in self.register.lapse(now) {
-            self.metrics.heard(sender(&lapsed.finding.subject), Heard::Lapsed);
-            let why = format!(
-                "not renewed by its sender since {}, {} ago",
-                lapsed.told_at,
-                spoken(now.since(lapsed.told_at))
-            );
-            self.state.lapse(now, &lapsed.finding, lapsed.at, &why, touched);
-            let (observed_at, finding) = (lapsed.at, Box::new(lapsed.finding));
-            self.journal(now, Word::Outside { observed_at, finding, why });
+    pub(super) fn lapse(&mut self, now: Timestamp) {
+        for Lapsed { finding, at, told_at } in self.register.lapse(now) {
+            self.metrics.heard(sender(&finding.subject), Heard::Lapsed);
+            let ago = spoken(now.since(told_at));
+            let why = format!("not renewed by its sender since {told_at}, {ago} ago");
+            let word = (Box::new(finding.clone()), why.clone());
+            self.journal(now, Word::Outside { observed_at: at, finding: word.0, why: word.1 });
+            let mut touched = Touched::default();
+            self.state.lapse(now, &finding, at, &why, &mut touched);
+            self.note(touched);
         }
         let active = self.register.active_count();
         self.metrics.outside_active.set(i64::try_from(active).unwrap_or(i64::MAX));

@@ -134,6 +134,10 @@ impl Pending {
                 *known = change;
             }
         }
+        for id in touched.ranked {
+            self.unseen.insert(id);
+            self.touched.entry(id).or_insert(WatchChange::Changed);
+        }
         for incident in touched.over {
             self.over.insert(incident.id, Arc::new(incident));
         }

@@ -50,7 +50,7 @@ impl State {
 
     /// The same place, where its incident went on as another. What did not fit into an incident that
     /// is over, and was active all the same, is settled like its members.
-    fn at_home(&self, mut place: Place) -> Place {
+    pub(super) fn at_home(&self, mut place: Place) -> Place {
         place.incident = self.merged.home(place.incident);
         place.settled |= place.active && !self.cases.contains_key(&place.incident);
         place
@@ -148,6 +148,19 @@ impl State {
         let place = self.at_home(*place);
         let open = !place.settled && self.cases.contains_key(&place.incident);
         open.then_some(place.incident)
+    }
+
+    /// Whether a finding of no node that was told before changes anything when it is told again with
+    /// the same words.
+    #[must_use]
+    pub fn is_news(&self, finding: &Finding) -> bool {
+        let key = (finding.rule, finding.subject.identity());
+        let place = self.ledger(None).and_then(|findings| findings.get(&key)).copied();
+        match place.map(|place| self.at_home(place)) {
+            None => true,
+            Some(place) if place.settled => finding.raised_at > place.raised_at,
+            Some(place) => !self.cases.contains_key(&place.incident),
+        }
     }
 
     /// Ends a finding of no node that is over without its sender's word.

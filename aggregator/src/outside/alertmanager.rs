@@ -145,7 +145,7 @@ impl Reading<'_> {
     }
 }
 
-/// What people are shown: what the rule says of itself, or else its name and labels.
+/// What people are shown: what the rule says of itself, or else its labels.
 fn summary(name: &str, labels: &Labels, annotations: &Labels) -> String {
     let told = ["summary", "description", "message"].iter().find_map(|key| annotations.get(*key));
     if let Some(told) = told.filter(|text| !text.trim().is_empty()) {
@@ -153,7 +153,7 @@ fn summary(name: &str, labels: &Labels, annotations: &Labels) -> String {
     }
     let labels = labels.iter().filter(|(name, _)| *name != "alertname");
     let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
-    cut(format!("{name} {}", labels.join(" ")).trim(), SUMMARY_MAX_BYTES)
+    if labels.is_empty() { name.to_owned() } else { cut(&labels.join(" "), SUMMARY_MAX_BYTES) }
 }
 
 /// The numbers behind an alert, which Grafana sends along.

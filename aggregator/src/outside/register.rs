@@ -114,7 +114,7 @@ impl Register {
                 None => {
                     let until = lives.map(|lives| now.after(lives));
                     let finding = of_member(member);
-                    let (told_at, since, card) = (now, None, Card::default());
+                    let (told_at, since, card) = (now, None, of_name(&member.subject));
                     Stand::Active(Box::new(Active { finding, until, told_at, since, card }))
                 }
             };
@@ -295,6 +295,13 @@ fn keep_renewal(known: &Finding, told: &mut Finding) {
     let Some(lives) = lives(known).or_else(|| lives(told)) else { return };
     told.evidence.retain(|each| each.signal != RENEWAL);
     told.evidence.insert(0, lives);
+}
+
+/// As much of its description as its name tells.
+fn of_name(subject: &Subject) -> Card {
+    let Subject::Alert { name, .. } = subject else { return Card::default() };
+    let labels = [("alertname".to_owned(), name.clone())].into_iter();
+    Card { labels: labels.filter(|(_, name)| !name.is_empty()).collect(), ..Card::default() }
 }
 
 /// A member as it was told.

@@ -55,7 +55,7 @@ fn a_webhook_of_alertmanager_is_read_and_what_is_wrong_is_named() {
     let heard = alertmanager::webhook(WEBHOOK.as_bytes(), now()).unwrap();
     insta::assert_snapshot!(lines(&heard.signals), @r"
     raised down alertmanager 0123456789abcdef `QueueTime` at 600 since 300 until - [node gpu-7, model bert]: bert waits 2 s
-    cleared degraded alertmanager fedcba9876543210 `Slow` at 540 since 0 until - [service chat]: Slow app=chat
+    cleared degraded alertmanager fedcba9876543210 `Slow` at 540 since 0 until - [service chat]: app=chat
     ");
     assert_eq!((heard.truncated, heard.ignored), (3, 1));
     let complaint = heard.complaint().unwrap();
@@ -92,7 +92,7 @@ fn prometheus_tells_alerts_that_count_until_their_end() {
     cleared degraded alertmanager d2c2efc389db2050 `B` at 60 since 0 until - []: B
     raised degraded alertmanager d2beefc389d73779 `C` at 600 since - until 900 []: C
     ");
-    assert_eq!(heard.signals[0].finding.evidence, [Evidence::new(RENEWAL, 300.0, Unit::Seconds)]);
+    assert_eq!(heard.signals[0].finding.evidence, [Evidence::new(RENEWAL, 240.0, Unit::Seconds)]);
     insta::assert_snapshot!(heard.complaint().unwrap(), @"[3].endsAt: is before startsAt, 2027-01-15T08:02:00.000Z; [4].labels.alertname: should be a text; [5]: should be an object");
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::signal_service_server::SignalServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
@@ -14,7 +15,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Signals};
+use super::{Fleet, Incidents, Shadow, Signals};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -40,6 +41,7 @@ impl Routes {
         let people = People {
             signals: SignalServiceServer::new(signals),
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
+            shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
@@ -71,6 +73,7 @@ struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
     signals: SignalServiceServer<Signals>,
+    shadow: ShadowServiceServer<Shadow>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -89,6 +92,8 @@ impl Service<http::Request<Body>> for People {
             self.fleet.call(request)
         } else if is_for::<SignalServiceServer<Signals>>(&request) {
             self.signals.call(request)
+        } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
+            self.shadow.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

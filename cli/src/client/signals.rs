@@ -7,7 +7,7 @@ use super::{Client, ClientError, failure, timed};
 
 /// A person's report of trouble. What is not known is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct UserReport {
     /// What is wrong.
     pub summary: String,
     /// More of it.
@@ -41,8 +41,8 @@ pub struct Filed {
 
 impl Client {
     /// Reports trouble.
-    pub async fn report(&mut self, report: Report) -> Result<Filed, ClientError> {
-        let Report {
+    pub async fn report(&mut self, report: UserReport) -> Result<Filed, ClientError> {
+        let UserReport {
             summary,
             description,
             service,

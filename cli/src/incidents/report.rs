@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::args::By;
-use crate::client::{Filed, Report};
+use crate::client::{Filed, UserReport};
 
 /// What is reported.
 #[derive(Debug, Clone, Args)]
@@ -39,10 +39,10 @@ pub struct ReportArgs {
 
 impl ReportArgs {
     /// The report itself.
-    pub fn report(self) -> Report {
+    pub fn report(self) -> UserReport {
         let Self { summary, description, service, model, node, severity, key, resolved, by } = self;
         let reporter = by.by;
-        Report { summary, description, service, model, node, severity, reporter, key, resolved }
+        UserReport { summary, description, service, model, node, severity, reporter, key, resolved }
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::incident;
+use crate::incident::{self, Belongs};
 use crate::outside::alertmanager;
 use crate::testing::at;
 
@@ -121,13 +121,13 @@ fn after_a_restart_what_lives_by_being_told_again_has_as_long_for_it_as_before()
     let mut stage = Stage::default();
     stage.api(0, "0..240");
     let finding = stage.register.active().next().unwrap().1.finding.clone();
-    let member = incident::member(None, finding, String::new(), 1.0);
+    let member = incident::member(None, finding, Belongs::first());
     let mut after = Stage { register: Register::restore([member].iter(), at(1000)) };
     assert_eq!(after.until(), Some(at(1240)));
     assert_eq!(after.api(1010, "0..1300"), Duplicate);
     let mut over = after.register.active().next().unwrap().1.finding.clone();
     over.evidence.clear();
-    let forever = incident::member(None, over, String::new(), 1.0);
+    let forever = incident::member(None, over, Belongs::first());
     let forever = Stage { register: Register::restore([forever].iter(), at(1000)) };
     assert_eq!(forever.until(), None, "what stays until it is said to be over still does");
 }

@@ -11,12 +11,14 @@ use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
 use rusqlite::{Connection, Params, Row};
 
 use super::{signed, unsigned};
-use crate::store::{Batch, CHANGES_LOADED, JournalRow, Loaded, NodeRow, Page, Place, Taken};
+use crate::store::{
+    Batch, CHANGES_LOADED, FORCED_LOADED, JournalRow, Loaded, NodeRow, Page, Place, Taken,
+};
 
 const SELECT_INCIDENT: &str = "SELECT payload FROM incident WHERE id = ?1";
 const SELECT_OPEN: &str = "SELECT payload FROM incident WHERE resolved_ns IS NULL ORDER BY id";
 const SELECT_FORCED: &str = "SELECT payload FROM incident \
-    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC LIMIT 1000";
+    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC LIMIT ?1";
 const SELECT_RESOLVED: &str = "SELECT payload FROM incident \
     WHERE resolved_ns IS NOT NULL AND id < ?1 ORDER BY id DESC LIMIT ?2";
 const SELECT_NODES: &str =
@@ -45,7 +47,14 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     let unreadable = &mut loaded.unreadable;
     loaded.incidents = records(db, SELECT_OPEN, [], decode_incident, unreadable)?;
-    loaded.incidents.extend(records(db, SELECT_FORCED, [], decode_incident, unreadable)?);
+    let newest_forced = [signed(FORCED_LOADED as u64)];
+    loaded.incidents.extend(records(
+        db,
+        SELECT_FORCED,
+        newest_forced,
+        decode_incident,
+        unreadable,
+    )?);
     let newest = [signed(CHANGES_LOADED as u64)];
     loaded.changes = records(db, SELECT_CHANGES, newest, decode_change, unreadable)?;
     loaded.changes.reverse();
