@@ -369,6 +369,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_none_is_told_and_one_that_is_one_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, token) = (folder.path().join("a.toml"), folder.path().join("token"));
+        let text = format!("[http]\ntoken_file = \"{}\"", token.display());
+        std::fs::write(&settings, text).unwrap();
+        let told = Config::load(&settings).unwrap_err()[0].to_string();
+        assert!(told.ends_with("(give another with http.token_file)"), "{told}");
+        std::fs::write(&token, "short\n").unwrap();
+        let told = Config::load(&settings).unwrap_err()[0].to_string();
+        assert!(told.contains("should hold one word of 8 bytes at least"), "{told}");
+        std::fs::write(&token, "long-enough\n").unwrap();
+        let config = Config::load(&settings).unwrap();
+        assert!(config.http_token.is_some() && !format!("{config:?}").contains("long-enough"));
+    }
+
+    #[test]
     fn a_file_that_is_not_there_is_told_with_what_to_do() {
         let problems = Config::load(Path::new("nowhere.toml")).unwrap_err();
         assert!(problems[0].to_string().ends_with("(give another with --config)"), "{problems:?}");

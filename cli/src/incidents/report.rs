@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::args::By;
 use crate::client::{Filed, UserReport};
+use crate::text::clean;
 
 /// What is reported.
 #[derive(Debug, Clone, Args)]
@@ -55,7 +56,7 @@ pub fn render(filed: &Filed) -> String {
         (None, false) => "taken; no open incident holds it".to_owned(),
         (None, true) => "known; no open incident holds it".to_owned(),
     };
-    format!("{place} (key {key})")
+    format!("{place} (key {})", clean(key))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use gpuwarden_proto::incident::{Incident, TimelineEntry, WatchChange, WatchUpdat
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::{FleetService, FleetServiceServer};
 use gpuwarden_proto::pb::incident_service_server::{IncidentService, IncidentServiceServer};
+use gpuwarden_proto::pb::signal_service_server::{SignalService, SignalServiceServer};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
     ChangeKind, IncidentId, IncidentState, IncidentType, NodeId, NodeState, Severity,
@@ -62,7 +63,7 @@ impl Desk {
     }
 }
 
-/// Both services on one port.
+/// All services on one port.
 #[derive(Clone)]
 struct Routes(Clerk);
 
@@ -79,6 +80,8 @@ impl Service<http::Request<Body>> for Routes {
         let clerk = self.0.clone();
         if request.uri().path().contains("FleetService") {
             FleetServiceServer::new(clerk).call(request)
+        } else if request.uri().path().contains("SignalService") {
+            SignalServiceServer::new(clerk).call(request)
         } else {
             IncidentServiceServer::new(clerk).call(request)
         }
@@ -205,6 +208,22 @@ impl IncidentService for Clerk {
     ) -> Result<Response<pb::ExplainEventResponse>, Status> {
         let pb::ExplainEventRequest { node, seq } = request.into_inner();
         Err(Status::not_found(format!("event {seq} of {node} has not come")))
+    }
+}
+
+#[tonic::async_trait]
+impl SignalService for Clerk {
+    async fn report(
+        &self,
+        request: Request<pb::ReportRequest>,
+    ) -> Result<Response<pb::ReportResponse>, Status> {
+        let pb::ReportRequest { summary, service, severity, reporter, .. } = request.into_inner();
+        if summary.is_empty() {
+            return Err(Status::invalid_argument("summary: is missing or blank"));
+        }
+        self.hear(7, &format!("{reporter}: {summary} ({service}, {severity})"))?;
+        let key = "k1".to_owned();
+        Ok(Response::new(pb::ReportResponse { key, duplicate: false, incident: 7 }))
     }
 }
 

@@ -109,16 +109,18 @@ async fn an_alert_that_is_not_renewed_is_over_and_says_why_also_after_a_restart(
     let (served, hand) = Served::simulated(Config::default(), store).await;
     assert_eq!(served.active("").await.len(), 1);
     hand.advance(RESOLVE_TIMEOUT - Duration::from_secs(1));
-    // A tick has passed once a later signal is counted as active.
     served.tell(ALERTS, &alert("Other", None)).await;
     assert_eq!(served.active("").await.len(), 2);
     hand.advance(Duration::from_secs(2));
-    while served.active("").await != ["Other"] {
+    let why = loop {
+        let timeline = served.incident(1).await.timeline;
+        if let Some(entry) = timeline.into_iter().find(|entry| entry.kind == "cleared") {
+            break entry.text;
+        }
         tokio::task::yield_now().await;
-    }
-    let over = served.incident(1).await;
-    let why = over.timeline.iter().find(|entry| entry.kind == "cleared").unwrap();
-    assert!(why.text.contains("not renewed by its sender since"), "{why:?}");
+    };
+    assert!(why.contains("not renewed by its sender since"), "{why}");
+    assert_eq!(served.active("").await, ["Other"]);
     served.stop().await;
 }
 
