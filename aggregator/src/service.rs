@@ -108,6 +108,25 @@ impl IncidentService for Incidents {
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
     }
 
+    async fn merge_incident(
+        &self,
+        request: Request<pb::MergeIncidentRequest>,
+    ) -> Answer<pb::MergeIncidentResponse> {
+        let pb::MergeIncidentRequest { id, into, by, reason } = request.into_inner();
+        let command = Command::Merge { by, into: IncidentId(into), reason };
+        let incident = self.command(id, command).await?;
+        Ok(Response::new(pb::MergeIncidentResponse { incident }))
+    }
+
+    async fn split_incident(
+        &self,
+        request: Request<pb::SplitIncidentRequest>,
+    ) -> Answer<pb::SplitIncidentResponse> {
+        let pb::SplitIncidentRequest { id, members, by, reason } = request.into_inner();
+        let incident = self.command(id, Command::Split { by, members, reason }).await?;
+        Ok(Response::new(pb::SplitIncidentResponse { incident }))
+    }
+
     async fn explain_event(
         &self,
         request: Request<pb::ExplainEventRequest>,
@@ -191,7 +210,10 @@ fn status(error: AskError) -> Status {
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),
             Refusal::Over { .. } | Refusal::StillActive { .. } => Status::failed_precondition(text),
-            Refusal::Missing(_) | Refusal::TooLong { .. } => Status::invalid_argument(text),
+            Refusal::Missing(_)
+            | Refusal::TooLong { .. }
+            | Refusal::Itself(_)
+            | Refusal::NotToSplit { .. } => Status::invalid_argument(text),
         },
     }
 }

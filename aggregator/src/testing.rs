@@ -16,6 +16,9 @@
 //! 41 - raise availability-burn service:chat
 //! 90 tick
 //! 91 resolve 1 force
+//! 92 merge 2 1
+//! 93 split 1 2,3
+//! 94 node-a late 40 raise xid gpu0
 //! ```
 
 use std::collections::HashMap;
@@ -221,10 +224,26 @@ impl Stage {
                 let id = IncidentId(id.parse().unwrap());
                 let force = words.last() == Some(&"force");
                 let (by, reason) = ("ann".to_owned(), "a test".to_owned());
-                let command = Command::Resolve { by, reason, force };
-                if let Err(refusal) = self.state.command(now, id, command, &mut touched) {
-                    self.log.push(format!("refused: {refusal}"));
-                }
+                self.say(now, id, Command::Resolve { by, reason, force }, &mut touched);
+            }
+            ["merge", id, into] => {
+                let (id, into) = (id.parse().unwrap(), IncidentId(into.parse().unwrap()));
+                let (by, reason) = ("ann".to_owned(), "a test".to_owned());
+                self.say(now, IncidentId(id), Command::Merge { by, into, reason }, &mut touched);
+            }
+            ["split", id, members] => {
+                let members = members.split(',').map(|number| number.parse().unwrap()).collect();
+                let (by, reason) = ("ann".to_owned(), "a test".to_owned());
+                let id = IncidentId(id.parse().unwrap());
+                self.say(now, id, Command::Split { by, members, reason }, &mut touched);
+            }
+            [name, "late", second, ref verb @ ..] => {
+                let (id, observed_at) = (node(name), at(second.parse().unwrap()));
+                let Signal::Finding { finding, .. } = signal(verb, &id, observed_at) else {
+                    panic!("{line}: only findings come late");
+                };
+                let signal = Signal::Finding { observed_at, backlog: true, finding };
+                apply(&mut self.state, now, &id, signal, &mut touched);
             }
             ["-", ref verb @ ..] => {
                 let Signal::Finding { finding, .. } = signal(verb, &node("none"), now) else {
@@ -243,7 +262,16 @@ impl Stage {
         for (id, change) in &touched.changed {
             self.log.push(format!("{id} {}", change.as_str()));
         }
+        // What is over may go on, or more be told of it.
+        let told_anew = |incident: &Incident| touched.changed.contains_key(&incident.id);
+        self.over.retain(|incident| !told_anew(incident));
         self.over.append(&mut touched.over);
+    }
+
+    fn say(&mut self, now: Timestamp, id: IncidentId, command: Command, touched: &mut Touched) {
+        if let Err(refusal) = self.state.command(now, id, command, touched) {
+            self.log.push(format!("refused: {refusal}"));
+        }
     }
 
     /// The incidents in few words: what people must be able to rely on.

@@ -127,6 +127,36 @@ pub enum Incidents {
         #[command(flatten)]
         by: By,
     },
+    /// Make an incident part of another: they have one cause. They stay together.
+    Merge {
+        /// The number of the one that ends.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// The number of the one that goes on.
+        #[arg(value_parser = incident_id)]
+        into: IncidentId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who says so.
+        #[command(flatten)]
+        by: By,
+    },
+    /// Take members out of an incident into a new one: they have another cause. They stay apart.
+    Split {
+        /// The incident's number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// A member's place in `incidents show`, counted from 1; may be given several times.
+        #[arg(long = "member", required = true)]
+        members: Vec<u32>,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who says so.
+        #[command(flatten)]
+        by: By,
+    },
     /// End an incident.
     Resolve {
         /// Its number.

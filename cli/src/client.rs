@@ -125,6 +125,20 @@ pub enum Word {
     Acknowledge,
     /// A remark.
     Note(String),
+    /// It has the same cause as another.
+    Merge {
+        /// The one that goes on.
+        into: IncidentId,
+        /// Why.
+        reason: String,
+    },
+    /// Some of its members have another cause.
+    Split {
+        /// Which, counted from 1.
+        members: Vec<u32>,
+        /// Why.
+        reason: String,
+    },
     /// It is over.
     Resolve {
         /// Why.
@@ -210,6 +224,16 @@ impl Client {
             Word::Note(text) => {
                 let request = timed(pb::NoteIncidentRequest { id, by, text });
                 let answer = self.incidents.note_incident(request).await;
+                answer.map(|answer| answer.into_inner().incident)
+            }
+            Word::Merge { into, reason } => {
+                let request = timed(pb::MergeIncidentRequest { id, into: into.0, by, reason });
+                let answer = self.incidents.merge_incident(request).await;
+                answer.map(|answer| answer.into_inner().incident)
+            }
+            Word::Split { members, reason } => {
+                let request = timed(pb::SplitIncidentRequest { id, members, by, reason });
+                let answer = self.incidents.split_incident(request).await;
                 answer.map(|answer| answer.into_inner().incident)
             }
             Word::Resolve { reason, force } => {

@@ -185,9 +185,9 @@ impl Core {
             self.journal(now, Word::Command(id, command.clone()));
         }
         match self.state.command(now, id, command, &mut touched) {
-            Ok(()) => {
+            Ok(shown) => {
                 self.note(touched);
-                self.pending.answer(id, answer);
+                self.pending.answer(shown, answer);
             }
             Err(refusal) => {
                 let over = self.board.incident(id).and_then(|incident| incident.resolved_at);

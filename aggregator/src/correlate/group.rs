@@ -201,7 +201,9 @@ impl State {
             _ => "nodes",
         };
         let reason = format!("{parts} {what} of {group} failed together");
-        for from in incidents.iter().copied().filter(|id| *id != into) {
+        let others = incidents.iter().copied().filter(|id| *id != into);
+        let others: Vec<IncidentId> = others.filter(|id| self.may_unite(*id, into)).collect();
+        for from in others {
             self.merge(now, from, into, &reason, touched);
         }
         if let Some(case) = self.cases.get_mut(&into) {

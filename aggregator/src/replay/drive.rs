@@ -18,7 +18,7 @@ use crate::incident::Refusal;
 use crate::intake::{self, Aside, Passing};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
-use crate::store::{CHANGES_LOADED, FORCED_LOADED, Loaded, NodeRow};
+use crate::store::{CHANGES_LOADED, Loaded, NodeRow, still_of_use};
 
 /// A log has no streams to tell apart.
 const STREAM: SessionId = SessionId(0);
@@ -142,7 +142,9 @@ impl Drive {
             Word::Outside { observed_at, finding, why } => {
                 self.state.lapse(now, &finding, observed_at, &why, touched);
             }
-            Word::Command(id, command) => self.state.command(now, id, command, touched)?,
+            Word::Command(id, command) => {
+                self.state.command(now, id, command, touched)?;
+            }
             Word::Started => self.resume(now),
             Word::Stopped => self.passing.end(&mut self.state, now, touched),
             Word::Missed(count) => self.missed += count,
@@ -212,24 +214,22 @@ impl Drive {
 
     /// The incidents that are loaded at a start.
     fn on_disk(&self) -> Vec<Incident> {
-        let forced = |incident: &&Incident| {
-            let mut members = incident.members.iter();
-            incident.merged_into.is_none() && members.any(|member| member.cleared_at.is_none())
-        };
-        let mut forced: Vec<&Incident> = self.over.values().filter(forced).collect();
-        forced.sort_by_key(|incident| std::cmp::Reverse(incident.resolved_at));
-        forced.truncate(FORCED_LOADED);
+        let over = still_of_use(self.over.values());
         let ranked = |(id, written): (&IncidentId, &Incident)| {
             let roots = self.state.incident(*id).map(|known| known.roots.clone());
             Incident { roots: roots.unwrap_or_default(), ..written.clone() }
         };
-        self.written.iter().flatten().map(ranked).chain(forced.into_iter().cloned()).collect()
+        self.written.iter().flatten().map(ranked).chain(over.into_iter().cloned()).collect()
     }
 
     fn note(&mut self, mut touched: Touched) {
         self.passing.note(&mut touched);
         for id in touched.changed.into_keys() {
-            let Some(all) = self.written.as_mut() else { break };
+            // What was over may go on.
+            if self.state.incident(id).is_some() {
+                self.over.remove(&id);
+            }
+            let Some(all) = self.written.as_mut() else { continue };
             match self.state.incident(id) {
                 Some(incident) => all.insert(id, incident.clone()),
                 None => all.remove(&id),

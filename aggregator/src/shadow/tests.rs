@@ -49,8 +49,16 @@ fn a_shorter_quiet_period_ends_earlier_and_splits() {
         + &line(70, "cleared", "xid", "gpu")
         + &line(300, "raised", "latency-high", "t5");
     let shadow = "[incidents]\nquiet_period = \"10s\"\n";
-    insta::assert_snapshot!(told(&log, "", shadow), @"");
-    insta::assert_snapshot!(told(&log, shadow, ""), @"");
+    insta::assert_snapshot!(told(&log, "", shadow), @r"
+    3 live, 3 in the shadow, 1 the same
+    resolved: resolved 50 s earlier in the shadow: node-a model bert: seen
+    resolved: resolved 50 s earlier in the shadow: node-a GPU 0: seen
+    ");
+    insta::assert_snapshot!(told(&log, shadow, ""), @r"
+    3 live, 3 in the shadow, 1 the same
+    resolved: resolved 50 s later in the shadow: node-a model bert: seen
+    resolved: resolved 50 s later in the shadow: node-a GPU 0: seen
+    ");
 }
 
 #[test]
@@ -58,14 +66,14 @@ fn a_shorter_window_leaves_an_effect_by_itself() {
     let log = line(10, "raised", "gpu-memory-exhausted", "gpu")
         + &line(40, "raised", "error-rate-high", "bert");
     let shadow = "[incidents]\ncause_window = \"10s\"\n";
-    insta::assert_snapshot!(told(&log, "", shadow), @"");
+    insta::assert_snapshot!(told(&log, "", shadow), @"2 live, 2 in the shadow, 2 the same");
 }
 
 #[test]
 fn what_is_critical_is_more_urgent() {
     let log = line(10, "raised", "model-unavailable", "bert");
     let shadow = "[incidents]\ncritical_services = [\"bert\"]\n";
-    insta::assert_snapshot!(told(&log, "", shadow), @"");
+    insta::assert_snapshot!(told(&log, "", shadow), @"1 live, 1 in the shadow, 1 the same");
 }
 
 #[test]
@@ -75,5 +83,5 @@ fn a_persons_word_is_meant_for_the_incident_with_the_same_finding() {
         + &line(41, "raised", "latency-high", "t5")
         + "{\"at\":\"2027-01-15T08:01:00Z\",\"event\":\"command\",\"incident\":2,\"command\":\"resolve\",\"by\":\"ann\",\"force\":true,\"reason\":\"known\"}\n";
     let shadow = "[incidents]\ncause_window = \"10s\"\n";
-    insta::assert_snapshot!(told(&log, "", shadow), @"");
+    insta::assert_snapshot!(told(&log, "", shadow), @"3 live, 3 in the shadow, 3 the same");
 }

@@ -135,6 +135,7 @@ fn incident(version: u64) -> Incident {
         timeline_dropped: 0,
         roots: Vec::new(),
         merged_into: None,
+        apart_from: Vec::new(),
     }
 }
 
@@ -200,6 +201,20 @@ impl IncidentService for Clerk {
         let pb::ResolveIncidentRequest { id, by, reason, force } = request.into_inner();
         let incident = self.hear(id, &format!("{by}: resolve {reason} {force}"))?;
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
+    }
+
+    async fn merge_incident(
+        &self,
+        _request: Request<pb::MergeIncidentRequest>,
+    ) -> Result<Response<pb::MergeIncidentResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn split_incident(
+        &self,
+        _request: Request<pb::SplitIncidentRequest>,
+    ) -> Result<Response<pb::SplitIncidentResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
     }
 
     async fn explain_event(
