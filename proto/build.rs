@@ -1,7 +1,7 @@
 //! Compiles the contract without `protoc`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["event", "uplink", "incident", "fleet", "shadow", "silence", "topology"]
+    let files = ["event", "uplink", "incident", "fleet", "shadow", "signal", "silence", "topology"]
         .map(|name| format!("gpuwarden/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=gpuwarden");
     let descriptors = protox::compile(files, ["."])?;

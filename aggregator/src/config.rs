@@ -10,6 +10,7 @@ use gpuwarden_proto::vocab::ModelName;
 
 use crate::correlate::{Policy, cause::Windows};
 use crate::graph::Topology;
+use crate::http::guard::Secret;
 use crate::suppress::{Inhibition, inhibit};
 
 /// All settings. What a file does not name has its default.
@@ -17,8 +18,13 @@ use crate::suppress::{Inhibition, inhibit};
 pub struct Config {
     /// Where agents and the command line connect.
     pub grpc_listen: SocketAddr,
-    /// Where health and metrics are read.
+    /// Where health and metrics are read, and other systems tell what they know.
     pub http_listen: SocketAddr,
+    /// The file with the token that those must give who tell of something over HTTP; `None` lets
+    /// everybody.
+    pub http_token_file: Option<PathBuf>,
+    /// What it holds.
+    pub http_token: Option<Secret>,
     /// Where the store is.
     pub data_dir: PathBuf,
     /// How often a node is to give a sign of life.
@@ -98,6 +104,8 @@ impl Default for Config {
         Self {
             grpc_listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
             http_listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+            http_token_file: None,
+            http_token: None,
             data_dir: PathBuf::from("/var/lib/gpuwarden"),
             heartbeat_interval: Duration::from_secs(2),
             node_lost_after: Duration::from_secs(10),
@@ -153,6 +161,7 @@ impl Config {
         if let Some(file) = config.topology_file.clone() {
             config.load_topology(&file)?;
         }
+        config.load_token()?;
         if let Some(file) = config.shadow_file.clone() {
             config.load_shadow(&file)?;
         }
@@ -187,6 +196,17 @@ impl Config {
         Ok(())
     }
 
+    fn load_token(&mut self) -> Result<(), Vec<Problem>> {
+        let Some(path) = &self.http_token_file else { return Ok(()) };
+        let secret = Secret::of_file(&text_of(path, "http.token_file")?);
+        let problem = |fault| {
+            let file = path.display().to_string();
+            vec![Problem { file, line: 1, key: String::new(), fault }]
+        };
+        self.http_token = Some(secret.map_err(problem)?);
+        Ok(())
+    }
+
     /// Reads the text of a file.
     ///
     /// # Errors
@@ -202,7 +222,7 @@ impl Config {
     fn read(root: &mut Section<'_>) -> Self {
         let mut config = Self::default();
         config.grpc_listen = address(&mut root.section("grpc"), config.grpc_listen);
-        config.http_listen = address(&mut root.section("http"), config.http_listen);
+        config.read_http(&mut root.section("http"));
         config.read_store(&mut root.section("store"));
         config.read_nodes(&mut root.section("nodes"));
         config.read_incidents(&mut root.section("incidents"));
@@ -216,6 +236,11 @@ impl Config {
         config.silence_longest = root.section("silences").duration("longest", longest, allowed);
         config.inhibitions = inhibit::read(root);
         config
+    }
+
+    fn read_http(&mut self, section: &mut Section<'_>) {
+        self.http_listen = address(section, self.http_listen);
+        self.http_token_file = section.parsed("token_file", folder);
     }
 
     fn read_store(&mut self, section: &mut Section<'_>) {
@@ -356,6 +381,22 @@ mod tests {
         assert_eq!(Config::load(&settings).unwrap().topology.nodes.len(), 1);
         std::fs::write(&topology, "[[rack]]\nname = \n").unwrap();
         assert_eq!(Config::load(&settings).unwrap_err()[0].line, 2);
+    }
+
+    #[test]
+    fn a_token_that_is_none_is_told_and_one_that_is_one_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, token) = (folder.path().join("a.toml"), folder.path().join("token"));
+        let text = format!("[http]\ntoken_file = \"{}\"", token.display());
+        std::fs::write(&settings, text).unwrap();
+        let told = Config::load(&settings).unwrap_err()[0].to_string();
+        assert!(told.ends_with("(give another with http.token_file)"), "{told}");
+        std::fs::write(&token, "short\n").unwrap();
+        let told = Config::load(&settings).unwrap_err()[0].to_string();
+        assert!(told.contains("should hold one word of 8 bytes at least"), "{told}");
+        std::fs::write(&token, "long-enough\n").unwrap();
+        let config = Config::load(&settings).unwrap();
+        assert!(config.http_token.is_some() && !format!("{config:?}").contains("long-enough"));
     }
 
     #[test]

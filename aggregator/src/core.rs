@@ -7,6 +7,7 @@
 
 mod apply;
 mod journal;
+mod outside;
 mod pending;
 mod sessions;
 mod shadow;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::EntityKind;
-use gpuwarden_proto::event::Event;
+use gpuwarden_proto::event::{Event, Subject};
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 
+pub use outside::{Receipt, Receipts};
 pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
 pub use silence::{SilenceAnswer, SilenceError, SilenceRequest};
@@ -50,6 +52,8 @@ use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Passing, TICK};
 use crate::node::SessionId;
+use crate::outside::Outside;
+use crate::outside::register::{Active, Register};
 use crate::replay::line::Word;
 use crate::resume::resume;
 use crate::status::Metrics;
@@ -102,6 +106,12 @@ pub enum Request {
     Command(IncidentId, Command, Answer),
     /// About what is held back.
     Silence(SilenceRequest),
+    /// What is told from elsewhere.
+    Outside(Vec<Outside>, Receipts),
+    /// Which incident holds an alert, and whether somebody has taken it.
+    Holder(Subject, oneshot::Sender<Option<(IncidentId, bool)>>),
+    /// Which alerts are active, by their fingerprints.
+    Alerts(oneshot::Sender<Vec<(String, Active)>>),
     /// Which incidents are open.
     Open(oneshot::Sender<Vec<Arc<Incident>>>),
     /// One incident.
@@ -155,6 +165,7 @@ pub struct Core {
     metrics: Arc<Metrics>,
     state: State,
     suppressor: Suppressor,
+    register: Register,
     board: Board,
     sessions: Sessions,
     changes: VecDeque<ObservedChange>,
@@ -228,6 +239,8 @@ impl Core {
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
+        let members = state.incidents().flat_map(|incident| &incident.members);
+        let register = Register::restore(members, now);
         let listening_since = clock.now().after(config.start_grace);
         let mut core = Self {
             config,
@@ -235,6 +248,7 @@ impl Core {
             metrics,
             state,
             suppressor,
+            register,
             board,
             sessions: Sessions::default(),
             changes: changes.into(),
@@ -366,6 +380,9 @@ impl Core {
             }
         }
         debts.silence_answers.into_iter().for_each(SilenceAnswer::give);
+        for (receipts, answer) in debts.receipts {
+            drop(answer.send(Ok(receipts)));
+        }
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);
             let incident = incident.ok_or(CommandError::Refused(Refusal::Unknown(id)));

@@ -11,6 +11,7 @@
 //! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
 //!   things mean; pure
 //! - [`suppress`]: what is held back, by whom or what, and why; pure
+//! - [`outside`]: what other systems and people tell; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -33,6 +34,7 @@ pub mod incident;
 pub mod ingest;
 pub mod intake;
 pub mod node;
+pub mod outside;
 pub mod query;
 pub mod replay;
 pub mod replica;
@@ -63,6 +65,7 @@ use tonic::transport::Server;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Begun, Core, Inputs, Writer};
+use crate::http::AppState;
 use crate::ingest::{Ingest, Times};
 use crate::query::Desk;
 use crate::service::{Bounds, Routes};
@@ -173,7 +176,15 @@ impl Aggregator {
             result
         };
         let desk = Desk::new(requests.clone(), history);
-        let http = http::serve(http, Arc::clone(&metrics), edges.clone());
+        let app = AppState {
+            metrics: Arc::clone(&metrics),
+            desk: desk.clone(),
+            clock: clock.clone(),
+            started_at: now,
+            secret: config.http_token.clone(),
+        };
+        let router = http::router(app);
+        let http = http::serve(http, router, Arc::clone(&metrics), edges.clone());
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
         let (result, served, ()) = tokio::join!(core, serve(grpc, ingest, desk, &edges), http);
         result?;

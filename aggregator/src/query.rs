@@ -1,5 +1,6 @@
 //! What people and scripts ask, in our own words. The edges to gRPC and HTTP stand on it.
 
+mod outside;
 mod silence;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,9 @@
-//! The edge to people and scripts: `IncidentService`, `FleetService`, `SilenceService` and
-//! `TopologyService`.
+//! The edge to people and scripts: a service a file.
 
 mod gate;
 mod routes;
 mod shadow;
+mod signals;
 mod silence;
 mod topology;
 
@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 pub use gate::Bounds;
 pub use routes::Routes;
 pub use shadow::Shadow;
+pub use signals::Signals;
 pub use silence::Silences;
 pub use topology::Topology;
 

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use gpuwarden_proto::vocab::{EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
+use crate::incidents::report::ReportArgs;
 pub use crate::silence::ask::Silence;
 
 /// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
@@ -148,6 +149,8 @@ pub enum Incidents {
         #[arg(value_parser = incident_id)]
         id: IncidentId,
     },
+    /// Tell of trouble that nobody has seen yet.
+    Report(ReportArgs),
     /// Follow incidents live until interrupted.
     Watch {
         /// Those that are held back, too.

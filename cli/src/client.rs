@@ -1,6 +1,7 @@
 //! The aggregator over gRPC. The only place that names wire types; everybody else sees plain
 //! values.
 
+mod signals;
 mod silence;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
+use gpuwarden_proto::pb::signal_service_client::SignalServiceClient;
 use gpuwarden_proto::pb::silence_service_client::SilenceServiceClient;
 use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::shadow::Report;
@@ -23,6 +25,8 @@ use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
+
+pub use signals::{Filed, UserReport};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a question may take. A watch has no such limit.
@@ -105,6 +109,7 @@ pub struct Client {
     url: String,
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
+    signals: SignalServiceClient<Channel>,
     shadow: ShadowServiceClient<Channel>,
     topology: TopologyServiceClient<Channel>,
     silences: SilenceServiceClient<Channel>,
@@ -175,6 +180,7 @@ impl Client {
         })?;
         let incidents =
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let signals = SignalServiceClient::new(channel.clone());
         let shadow =
             ShadowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let fleet =
@@ -183,7 +189,15 @@ impl Client {
             TopologyServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let silences =
             SilenceServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet, shadow, topology, silences })
+        Ok(Self {
+            url: aggregator.url.clone(),
+            incidents,
+            fleet,
+            shadow,
+            topology,
+            silences,
+            signals,
+        })
     }
 
     /// Incidents that are not held back, or with `only_held` those that are; `None` leaves the limit

@@ -5,6 +5,7 @@ pub mod explain;
 pub mod feed;
 pub mod list;
 pub mod name;
+pub mod report;
 pub mod show;
 pub mod watch;
 
@@ -54,6 +55,13 @@ pub async fn run(
                 Format::Table => {
                     screen.text(&explain::render(&incident, clock::now(), screen.paint))?;
                 }
+            }
+        }
+        Incidents::Report(args) => {
+            let filed = client.report(args.report()).await?;
+            match screen.format {
+                Format::Json => screen.json(&filed)?,
+                Format::Table => screen.line(&report::render(&filed))?,
             }
         }
         Incidents::Watch { .. } => {}

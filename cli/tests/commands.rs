@@ -142,6 +142,20 @@ fn a_persons_word_arrives_with_their_name() {
 }
 
 #[test]
+fn a_report_goes_out_and_comes_back_with_its_incident() {
+    let desk = Desk::open();
+    let words = ["incidents", "report", "chat is slow", "--service", "chat", "--by", "ann"];
+    let output = gpuwarden(&desk, &words);
+    assert_eq!(stdout(&output), "reported; it is part of #7 (key k1)\n", "{}", stderr(&output));
+    assert_eq!(desk.words(), ["7 ann: chat is slow (chat, error)"]);
+    let json = gpuwarden(&desk, &[&words[..], &["--output", "json"]].concat()).stdout;
+    let value: Value = serde_json::from_slice(&json).expect("one JSON document");
+    assert_eq!(value["incident"], 7);
+    let bad = gpuwarden(&desk, &["incidents", "report", "x", "--severity", "bad"]);
+    assert_eq!(bad.status.code(), Some(2));
+}
+
+#[test]
 fn bad_usage_is_exit_code_two_and_names_what_is_missing() {
     let desk = Desk::open();
     let output = gpuwarden(&desk, &["incidents", "resolve", "7"]);

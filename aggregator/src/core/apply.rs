@@ -46,6 +46,9 @@ impl Core {
             Request::Gone(node, session) => self.gone(now, &node, session),
             Request::Command(id, command, answer) => self.command(now, id, command, answer),
             Request::Silence(request) => self.silence(now, request),
+            Request::Outside(signals, answer) => self.outside(now, signals, answer),
+            Request::Holder(subject, answer) => reply(answer, self.holder(&subject)),
+            Request::Alerts(answer) => reply(answer, self.alerts()),
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
@@ -214,6 +217,7 @@ impl Core {
             }
         }
         self.silences(now);
+        self.lapse(now);
         self.shadow_passes(now);
         if self.prune_due {
             self.suppressor.forget(now);

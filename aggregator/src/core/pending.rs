@@ -10,7 +10,7 @@ use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::{CommandError, SilenceAnswer};
+use super::{CommandError, Receipt, Receipts, SilenceAnswer};
 use crate::correlate::{State, Touched};
 use crate::node::SessionId;
 use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
@@ -51,6 +51,7 @@ pub(super) struct Pending {
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
     silence_answers: Vec<SilenceAnswer>,
+    receipts: Vec<(Vec<Receipt>, Receipts)>,
 }
 
 /// What is to be done once a transaction is on disk.
@@ -64,6 +65,8 @@ pub(super) struct Debts {
     pub(super) answers: Vec<(IncidentId, Answer)>,
     /// Who waits for an answer about a silence.
     pub(super) silence_answers: Vec<SilenceAnswer>,
+    /// Who has told something from elsewhere.
+    pub(super) receipts: Vec<(Vec<Receipt>, Receipts)>,
     /// Events of the transaction.
     pub(super) events: usize,
 }
@@ -75,6 +78,9 @@ impl Debts {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
         self.silence_answers.drain(..).for_each(|answer| answer.excuse(error));
+        for (_, answer) in self.receipts.drain(..) {
+            drop(answer.send(Err(error.clone())));
+        }
         self
     }
 }
@@ -130,6 +136,11 @@ impl Pending {
         self.silence_answers.push(answer);
     }
 
+    /// Somebody who has told something from elsewhere waits for it to be on disk.
+    pub(super) fn receipts(&mut self, receipts: Vec<Receipt>, answer: Receipts) {
+        self.receipts.push((receipts, answer));
+    }
+
     /// Incidents changed. What is opened stays opened for those who have not seen it yet.
     pub(super) fn touch(&mut self, touched: Touched) {
         for (id, change) in touched.changed {
@@ -169,6 +180,9 @@ impl Pending {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
         self.silence_answers.drain(..).for_each(|answer| answer.excuse(error));
+        for (_, answer) in self.receipts.drain(..) {
+            drop(answer.send(Err(error.clone())));
+        }
     }
 
     /// Whether there is nothing to be done.
@@ -183,6 +197,7 @@ impl Pending {
             && self.answers.is_empty()
             && self.silences.is_empty()
             && self.silence_answers.is_empty()
+            && self.receipts.is_empty()
     }
 
     /// Takes all of it as one transaction.
@@ -200,13 +215,8 @@ impl Pending {
             silences: this.silences.into_values().collect(),
             next_incident: state.next_id(),
         };
-        let debts = Debts {
-            owed: this.owed,
-            updates,
-            answers: this.answers,
-            silence_answers: this.silence_answers,
-            events: this.events,
-        };
+        let Self { owed, answers, silence_answers, receipts, events, .. } = this;
+        let debts = Debts { owed, updates, answers, silence_answers, receipts, events };
         (transaction, debts)
     }
 }

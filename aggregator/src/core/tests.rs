@@ -35,6 +35,8 @@ enum Step {
     Gone { node: usize },
     /// A person's word on an incident that is not over.
     Command { nth: usize, what: usize },
+    /// Something is told from elsewhere.
+    Alert { which: usize, how: usize },
     /// The aggregator ends and begins anew.
     Restart { clean: bool },
 }
@@ -58,6 +60,8 @@ const FINDINGS: &[(&str, &str)] = &[
     ("thermal-throttle", "gpu1"),
     ("telemetry-blind", "nvml"),
 ];
+const ALERTS: &[(&str, &str)] =
+    &[("model", "bert"), ("UUID", "GPU-0"), ("service", "chat"), ("x", "y")];
 const HOW: &[&str] = &["degraded", "down", "warning", "0.1", "0.4", "0.9"];
 const CHANGES: &[(&str, &str, &str)] = &[
     ("model-deployed", "bert", ""),
@@ -96,6 +100,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(node, how, listed)| Step::Snapshot { node, how, listed }),
         1 => nth().prop_map(|node| Step::Gone { node }),
         2 => (0_usize..4, 0_usize..4).prop_map(|(nth, what)| Step::Command { nth, what }),
+        4 => (0..ALERTS.len(), 0_usize..5).prop_map(|(which, how)| Step::Alert { which, how }),
         1 => any::<bool>().prop_map(|clean| Step::Restart { clean }),
     ];
     proptest::collection::vec(step, 1..120)
@@ -149,6 +154,7 @@ impl Live {
                 }
             }
             Step::Command { nth, what } => self.command(nth, what),
+            Step::Alert { which, how } => self.alert(which, how),
             Step::Restart { clean } => self.restart(clean),
         }
     }
@@ -263,6 +269,23 @@ impl Live {
         };
         let (answer, _) = oneshot::channel();
         self.ask(Request::Command(*id, command, answer));
+    }
+
+    fn alert(&mut self, which: usize, how: usize) {
+        let now = self.clock.now();
+        let (name, value) = ALERTS[which];
+        let before = now.before(Duration::from_secs(20));
+        let times = match how {
+            0 => String::new(),
+            1 => format!(r#","endsAt":"{now}""#),
+            2 => format!(r#","startsAt":"{before}""#),
+            3 => format!(r#","endsAt":"{}""#, now.after(Duration::from_secs(8))),
+            _ => format!(r#","annotations":{{"summary":"{now}"}}"#),
+        };
+        let body = format!(r#"[{{"labels":{{"alertname":"A","{name}":"{value}"}}{times}}}]"#);
+        let heard = crate::outside::alertmanager::api(body.as_bytes(), now).unwrap();
+        let (answer, _) = oneshot::channel();
+        self.ask(Request::Outside(heard.signals, answer));
     }
 
     fn restart(&mut self, clean: bool) {

@@ -1,8 +1,8 @@
 //! Findings whose incident is known: newer numbers, over, again.
 
-use gpuwarden_proto::event::Finding;
+use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{NodeId, Phase, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Phase, RuleId};
 
 use super::{State, Touched};
 use crate::incident::Renewed;
@@ -161,5 +161,40 @@ impl State {
         if case.active() == 0 {
             self.quiet.insert(incident);
         }
+    }
+
+    /// The incident that holds a finding of no node, active or over, unless a person has closed it.
+    #[must_use]
+    pub fn holder(&self, rule: RuleId, subject: &Subject) -> Option<IncidentId> {
+        let place = self.ledger(None)?.get(&(rule, subject.identity()))?;
+        let place = self.at_home(*place);
+        let open = !place.settled && self.cases.contains_key(&place.incident);
+        open.then_some(place.incident)
+    }
+
+    /// Whether a finding of no node that was told before changes anything when it is told again with
+    /// the same words.
+    #[must_use]
+    pub fn is_news(&self, finding: &Finding) -> bool {
+        let key = (finding.rule, finding.subject.identity());
+        let place = self.ledger(None).and_then(|findings| findings.get(&key)).copied();
+        match place.map(|place| self.at_home(place)) {
+            None => true,
+            Some(place) if place.settled => finding.raised_at > place.raised_at,
+            Some(place) => !self.cases.contains_key(&place.incident),
+        }
+    }
+
+    /// Ends a finding of no node that is over without its sender's word.
+    pub fn lapse(
+        &mut self,
+        now: Timestamp,
+        finding: &Finding,
+        at: Timestamp,
+        why: &str,
+        touched: &mut Touched,
+    ) {
+        let key = (finding.rule, finding.subject.identity());
+        self.clear(now, None, &key, at, why, touched);
     }
 }

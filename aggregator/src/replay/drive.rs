@@ -13,7 +13,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 
 use super::line::{Line, Word};
-use crate::correlate::{Policy, Signal, State, Touched, apply};
+use crate::correlate::{self, Policy, Signal, State, Touched, apply};
 use crate::incident::Refusal;
 use crate::intake::{self, Aside, Passing};
 use crate::node::{Link, Node, SessionId, lost_finding};
@@ -153,6 +153,12 @@ impl Drive {
             Word::Lost(node, since) => self.lose(now, &node, since, touched),
             Word::Back(node) => self.greet(now, &node, Seq(u64::MAX), touched),
             Word::Hello(node, next_seq) => self.greet(now, &node, next_seq, touched),
+            Word::Outside { observed_at, finding, why } if why.is_empty() => {
+                correlate::outside(&mut self.state, now, observed_at, *finding, touched);
+            }
+            Word::Outside { observed_at, finding, why } => {
+                self.state.lapse(now, &finding, observed_at, &why, touched);
+            }
             Word::Command(id, command) => {
                 self.state.command(now, id, command, touched)?;
             }

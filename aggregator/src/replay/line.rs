@@ -1,7 +1,7 @@
 //! What one line of an event log says. Pure: any bytes are read or refused with the place and the
 //! reason, never more.
 
-use gpuwarden_proto::event::{Body, Event};
+use gpuwarden_proto::event::{Body, Event, Finding};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -52,6 +52,15 @@ pub enum Word {
     Stopped,
     /// So many lines that should stand here were given up.
     Missed(u64),
+    /// Something is found of no node: told from elsewhere, or of a service.
+    Outside {
+        /// When it was so.
+        observed_at: Timestamp,
+        /// What.
+        finding: Box<Finding>,
+        /// Why it is over, where that is our own word; otherwise empty.
+        why: String,
+    },
     /// A person's word.
     Command(IncidentId, Command),
 }
@@ -82,6 +91,8 @@ struct Head {
     since: Option<Timestamp>,
     next_seq: Option<Seq>,
     count: Option<u64>,
+    #[serde(default)]
+    why: String,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -97,6 +108,7 @@ enum Kind {
     Started,
     Stopped,
     Missed,
+    Outside,
     Command,
 }
 
@@ -154,9 +166,12 @@ impl Line {
             }
             Kind::Lost => Word::Lost(node, head.since),
             Kind::Hello => Word::Hello(node, head.next_seq.unwrap_or_default()),
-            Kind::Back | Kind::Started | Kind::Stopped | Kind::Missed | Kind::Command => {
-                Word::Back(node)
-            }
+            Kind::Back
+            | Kind::Started
+            | Kind::Stopped
+            | Kind::Missed
+            | Kind::Outside
+            | Kind::Command => Word::Back(node),
         };
         Ok(Self { at, word })
     }
@@ -173,6 +188,11 @@ impl Head {
             Kind::Started => Some(Word::Started),
             Kind::Stopped => Some(Word::Stopped),
             Kind::Missed => Some(Word::Missed(self.count.unwrap_or_default())),
+            Kind::Outside => Some(Word::Outside {
+                observed_at: self.observed_at.unwrap_or(self.at),
+                finding: Box::new(json(text)?),
+                why: self.why.clone(),
+            }),
             Kind::Finding
             | Kind::Change
             | Kind::Gap
@@ -238,7 +258,7 @@ mod tests {
         1: expected value
         12: `noon` is not an instant from 1970 to 2554 in RFC 3339, like 2026-11-23T08:50:22.851Z
         1: missing field `node`, who told it
-        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `command`
+        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `command`
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64

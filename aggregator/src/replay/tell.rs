@@ -52,6 +52,13 @@ enum Told<'a> {
     Missed {
         count: u64,
     },
+    Outside {
+        observed_at: Timestamp,
+        #[serde(flatten)]
+        finding: &'a Finding,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        why: &'a str,
+    },
     Command(Said<'a>),
 }
 
@@ -150,6 +157,9 @@ fn told(word: &Word) -> (Option<&NodeId>, Option<Told<'_>>) {
         Word::Started => (None, Told::Started),
         Word::Stopped => (None, Told::Stopped),
         Word::Missed(count) => (None, Told::Missed { count: *count }),
+        Word::Outside { observed_at, finding, why } => {
+            (None, Told::Outside { observed_at: *observed_at, finding, why })
+        }
         Word::Command(incident, command) => (None, Told::Command(said(*incident, command))),
     };
     (node, Some(told))
@@ -237,6 +247,7 @@ mod tests {
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"note","by":"ann","text":"looking"}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"resolve","by":"ann","reason":"known","force":true}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"missed","count":2}"#,
+            r#"{"at":"2027-01-15T08:00:00.000Z","event":"outside","observed_at":"2027-01-15T07:59:59.000Z","rule":"external-alert","subject":{"kind":"alert","sender":"alertmanager","key":"f1","name":"Slow"},"phase":"raised","grade":"down","summary":"slow","evidence":[],"suspects":[],"raised_at":"2027-01-15T07:59:00.000Z","gpus":[],"about":[{"kind":"model","name":"bert","node":null}]}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"stopped"}"#,
         ];
         for line in lines {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
+use gpuwarden_proto::pb::signal_service_server::SignalServiceServer;
 use gpuwarden_proto::pb::silence_service_server::SilenceServiceServer;
 use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
@@ -16,7 +17,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Shadow, Silences, Topology};
+use super::{Fleet, Incidents, Shadow, Signals, Silences, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -34,7 +35,13 @@ impl Routes {
     #[must_use]
     pub fn new(ingest: Ingest, desk: Desk, bounds: Bounds) -> Self {
         let metrics = Arc::clone(&ingest.metrics);
+        let signals = Signals {
+            desk: desk.clone(),
+            clock: ingest.clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let people = People {
+            signals: SignalServiceServer::new(signals),
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
             shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
@@ -69,6 +76,7 @@ impl Service<http::Request<Body>> for Routes {
 struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
+    signals: SignalServiceServer<Signals>,
     shadow: ShadowServiceServer<Shadow>,
     topology: TopologyServiceServer<Topology>,
     silences: SilenceServiceServer<Silences>,
@@ -88,6 +96,8 @@ impl Service<http::Request<Body>> for People {
             self.incidents.call(request)
         } else if is_for::<FleetServiceServer<Fleet>>(&request) {
             self.fleet.call(request)
+        } else if is_for::<SignalServiceServer<Signals>>(&request) {
+            self.signals.call(request)
         } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
             self.shadow.call(request)
         } else if is_for::<TopologyServiceServer<Topology>>(&request) {

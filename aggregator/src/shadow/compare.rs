@@ -38,6 +38,7 @@ pub(super) fn compare(live: &[&Incident], shadow: &[&Incident], since: Timestamp
     let own = |all: &[&Incident]| -> Vec<Incident> {
         let own = all.iter().filter(|each| each.merged_into.is_none());
         let mut own: Vec<Incident> = own.map(|each| Incident::clone(each)).collect();
+        // Those that are over may come first.
         own.sort_by_key(|incident| incident.id);
         own
     };

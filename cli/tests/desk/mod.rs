@@ -13,6 +13,7 @@ use gpuwarden_proto::incident::{Incident, TimelineEntry, WatchChange, WatchUpdat
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::{FleetService, FleetServiceServer};
 use gpuwarden_proto::pb::incident_service_server::{IncidentService, IncidentServiceServer};
+use gpuwarden_proto::pb::signal_service_server::{SignalService, SignalServiceServer};
 use gpuwarden_proto::pb::silence_service_server::{SilenceService, SilenceServiceServer};
 use gpuwarden_proto::pb::topology_service_server::{TopologyService, TopologyServiceServer};
 use gpuwarden_proto::silence::{Draft, Hold, Listed, Silence, SilenceId};
@@ -86,6 +87,8 @@ impl Service<http::Request<Body>> for Routes {
             TopologyServiceServer::new(clerk).call(request)
         } else if request.uri().path().contains("SilenceService") {
             SilenceServiceServer::new(clerk).call(request)
+        } else if request.uri().path().contains("SignalService") {
+            SignalServiceServer::new(clerk).call(request)
         } else {
             IncidentServiceServer::new(clerk).call(request)
         }
@@ -229,6 +232,22 @@ impl IncidentService for Clerk {
     ) -> Result<Response<pb::ExplainEventResponse>, Status> {
         let pb::ExplainEventRequest { node, seq } = request.into_inner();
         Err(Status::not_found(format!("event {seq} of {node} has not come")))
+    }
+}
+
+#[tonic::async_trait]
+impl SignalService for Clerk {
+    async fn report(
+        &self,
+        request: Request<pb::ReportRequest>,
+    ) -> Result<Response<pb::ReportResponse>, Status> {
+        let pb::ReportRequest { summary, service, severity, reporter, .. } = request.into_inner();
+        if summary.is_empty() {
+            return Err(Status::invalid_argument("summary: is missing or blank"));
+        }
+        self.hear(7, &format!("{reporter}: {summary} ({service}, {severity})"))?;
+        let key = "k1".to_owned();
+        Ok(Response::new(pb::ReportResponse { key, duplicate: false, incident: 7 }))
     }
 }
 
