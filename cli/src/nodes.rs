@@ -225,6 +225,13 @@ mod tests {
         ];
         let nodes = [node("node-a", NodeState::Connected, Some(snapshot))];
         let table = render(&nodes, Timestamp::from_unix_s(1_190), Paint::Plain);
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        NODE    STATE      SEEN  GPUS  MODELS  OPEN  HELD  CANNOT SEE  AGENT
+        node-a  connected  now   2     -       1     3     -           0.1.0
+
+        NODE    GPU  MIG      MEMORY           UUID
+        node-a  1    1g.10gb  5 GiB of 10 GiB  MIG-1
+        node-a  ?    ?        ? of 10 GiB      MIG-2
+        ");
     }
 }

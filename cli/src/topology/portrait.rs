@@ -21,7 +21,7 @@ const WORDS: [(EdgeKind, Words, Words); 5] = [
     (EdgeKind::Serves, Some("serves"), Some("served by")),
     (EdgeKind::DependsOn, Some("depends on"), Some("needed by")),
     (EdgeKind::CoLocated, Some("beside"), None),
-    (EdgeKind::ChangedBy, Some("changed to"), Some("given to")),
+    (EdgeKind::ChangedBy, Some("was given"), Some("given to")),
 ];
 
 /// The page.
@@ -157,6 +157,15 @@ mod tests {
             open_total: 1,
         };
         let text = render(&portrait, Timestamp::from_unix_s(1_060), Paint::Plain);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        gpu GPU-1 of node-a
+          in        node node-a, rack r1
+          holds     mig-instance MIG-1
+          needed by replica default/bert:1
+          was given version bert:1 1 min ago
+                    and 1 more that do not fit into one answer
+          unknown   zone unknown: there is no topology file
+          open      #7 P2 gpu-hardware: GPU 1 of node-a is lost
+        ");
     }
 }

@@ -114,6 +114,17 @@ mod tests {
             branch(EntityKind::Rack, None, one),
         ];
         let text = render(&Tree { branches, truncated: true }, Paint::Plain);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        PLACE              NODES                         GPUS  MIG  SERVERS  MODELS  OPEN
+        cluster prod       5 (1 lost, 1 never heard of)  32    7    4        12      2
+          zone a           5                             32    7    4        12      2
+            rack r1        4 (1 never heard of)          32    7    4        12      2
+              node node-a  -                             8     -    -        -       -
+              node node-b  lost                          8     -    -        -       -
+            rack unknown   1                             8     -    -        -       -
+
+        rack unknown of 1 node: neither a topology file nor its label `rack` tells it.
+        There is more than fits into one answer; ask for less with --depth.
+        ");
     }
 }
