@@ -146,25 +146,20 @@ impl Core {
         let told =
             |(seq, event): (&Seq, &Event)| Word::Event(id.clone(), Some(*seq), event.clone());
         self.shadow(now, seqs.iter().zip(&events).map(told));
-        let mut touched = Touched::default();
         for (seq, event) in seqs.into_iter().zip(events) {
-            self.event(now, &id, seq, event, &mut touched);
+            self.event(now, &id, seq, event);
         }
-        self.note(touched);
         self.pending.owe(Owed { session, acked_seq, rejected: batch.rejected });
     }
 
-    fn event(
-        &mut self,
-        now: Timestamp,
-        id: &NodeId,
-        seq: Seq,
-        event: Event,
-        touched: &mut Touched,
-    ) {
+    /// Each event by itself: a replay does not know which came together.
+    fn event(&mut self, now: Timestamp, id: &NodeId, seq: Seq, event: Event) {
         let node = self.state.nodes.get(id);
         let backlog = node.is_some_and(|node| node.is_backlog(seq, event.observed_at));
-        match intake::event(&mut self.state, now, id, backlog, event, touched) {
+        let mut touched = Touched::default();
+        let aside = intake::event(&mut self.state, now, id, backlog, event, &mut touched);
+        self.note(touched);
+        match aside {
             None => {}
             Some(Aside::Change(change)) => self.change(change),
             Some(Aside::Gap(gap)) => {

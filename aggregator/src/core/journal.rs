@@ -48,8 +48,8 @@ impl Journal {
 }
 
 impl Core {
-    /// Writes down what is about to be taken up, and tells it to the candidate. While the disk takes nothing and as much as may be is waiting, it
-    /// is given up and counted, also in the journal.
+    /// Writes down what is about to be taken up, and tells it to the candidate. While the disk takes
+    /// nothing and as much as may be is waiting, it is given up and counted, also in the journal.
     pub(super) fn journal(&mut self, at: Timestamp, word: Word) {
         if !matches!(word, Word::Snapshot(..) | Word::Started | Word::Stopped) {
             self.shadow(at, std::iter::once_with(|| word.clone()));

@@ -25,8 +25,8 @@ enum Step {
     Wait { ms: u64, alive: bool },
     /// A node opens a stream, having held back so many events.
     Hello { node: usize, held: usize },
-    /// A node tells of something, as it was some time before.
-    Tell { node: usize, said: Said, before_ms: u64 },
+    /// A node tells of some things at one time, as they were some time before.
+    Tell { node: usize, said: Vec<Said>, before_ms: u64 },
     /// A node sends again what it sent last.
     Again { node: usize },
     /// A node says how it stands, and lists so many of its active findings.
@@ -93,7 +93,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (wait, any::<bool>()).prop_map(|(ms, alive)| Step::Wait { ms, alive }),
         2 => (nth(), 0_usize..3).prop_map(|(node, held)| Step::Hello { node, held }),
-        10 => (nth(), said, 0_u64..5000)
+        10 => (nth(), proptest::collection::vec(said, 1..4), 0_u64..5000)
             .prop_map(|(node, said, before_ms)| Step::Tell { node, said, before_ms }),
         1 => nth().prop_map(|node| Step::Again { node }),
         4 => (nth(), 0..STANDS.len(), 0_usize..4)
@@ -113,6 +113,27 @@ struct Agent {
     seq: u64,
     last: Vec<(Entry, Event)>,
     active: BTreeSet<usize>,
+}
+
+impl Agent {
+    fn body(&mut self, said: &Said, observed_at: Timestamp) -> Body {
+        match *said {
+            Said::Finding { phase, what, how } => {
+                match phase {
+                    Phase::Cleared => self.active.remove(&what),
+                    Phase::Raised | Phase::Updated => self.active.insert(what),
+                };
+                let (rule, about) = FINDINGS[what];
+                Body::Finding(finding(phase, &[rule, about, HOW[how], "by=7"], observed_at))
+            }
+            Said::Change(what) => {
+                let (kind, about, to) = CHANGES[what];
+                let (kind, version) = (kind.parse().unwrap(), to.to_owned());
+                let summary = String::new();
+                Body::Change(Change { subject: subject(about), kind, summary, version })
+            }
+        }
+    }
 }
 
 /// An aggregator with a store and a clock of its own.
@@ -195,29 +216,16 @@ impl Live {
         self.agents.entry(nth).or_default().session = Some((session, pulse, inbox));
     }
 
-    fn tell(&mut self, nth: usize, said: &Said, before_ms: u64) {
+    fn tell(&mut self, nth: usize, said: &[Said], before_ms: u64) {
         let observed_at = self.clock.now().before(Duration::from_millis(before_ms));
         let agent = self.agents.entry(nth).or_default();
-        let body = match *said {
-            Said::Finding { phase, what, how } => {
-                match phase {
-                    Phase::Cleared => agent.active.remove(&what),
-                    Phase::Raised | Phase::Updated => agent.active.insert(what),
-                };
-                let (rule, about) = FINDINGS[what];
-                Body::Finding(finding(phase, &[rule, about, HOW[how], "by=7"], observed_at))
-            }
-            Said::Change(what) => {
-                let (kind, about, to) = CHANGES[what];
-                let (kind, version) = (kind.parse().unwrap(), to.to_owned());
-                let summary = String::new();
-                Body::Change(Change { subject: subject(about), kind, summary, version })
-            }
-        };
-        let event = Event { observed_at, body };
-        agent.seq += 1;
-        let entry = Entry { seq: Seq(agent.seq), event: encode_event(&event) };
-        self.send(nth, vec![(entry, event)]);
+        let told = said.iter().map(|said| {
+            let event = Event { observed_at, body: agent.body(said, observed_at) };
+            agent.seq += 1;
+            (Entry { seq: Seq(agent.seq), event: encode_event(&event) }, event)
+        });
+        let told = told.collect();
+        self.send(nth, told);
     }
 
     fn send(&mut self, nth: usize, said: Vec<(Entry, Event)>) {
