@@ -147,7 +147,7 @@ pub struct Core {
     changes: VecDeque<ObservedChange>,
     pending: Pending,
     journal: Journal,
-    shadow: Option<Shadow>,
+    shadow: Option<Box<Shadow>>,
     commit: Commit,
     writer: Writer,
     passing: Passing,
@@ -206,7 +206,7 @@ impl Core {
     ) -> Self {
         let Begun { loaded, now } = begun;
         let next_order = loaded.next_order;
-        let shadow = config.shadow.as_ref().map(|c| Shadow::new(c, loaded.clone(), now));
+        let shadow = config.shadow.as_ref().map(|c| Box::new(Shadow::new(c, loaded.clone(), now)));
         let (state, changes) = resume(config.policy(), loaded, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
