@@ -171,7 +171,7 @@ pub struct Core {
     changes: VecDeque<ObservedChange>,
     pending: Pending,
     journal: Journal,
-    shadow: Option<Shadow>,
+    shadow: Option<Box<Shadow>>,
     commit: Commit,
     writer: Writer,
     passing: Passing,
@@ -232,7 +232,7 @@ impl Core {
         let silences = std::mem::take(&mut loaded.silences);
         let next_silence = loaded.next_silence;
         let next_order = loaded.next_order;
-        let shadow = config.shadow.as_ref().map(|c| Shadow::new(c, loaded.clone(), now));
+        let shadow = config.shadow.as_ref().map(|c| Box::new(Shadow::new(c, loaded.clone(), now)));
         let (state, changes) = resume(config.policy(), loaded, now);
         let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
         suppressor.restore(silences, next_silence, &state, now);

@@ -235,7 +235,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             Aggregator::bind_with(config.clone(), Clock::System, Box::new(store)).await?;
         let (grpc, http) = (aggregator.grpc_addr()?, aggregator.http_addr()?);
         tracing::info!(%grpc, %http, sqlite = store::sqlite_version(), "the aggregator serves");
-        match aggregator.run(stop.clone()).await {
+        match Box::pin(aggregator.run(stop.clone())).await {
             Err(error) if is_replaced(&error) => tracing::warn!(%error, "beginning anew"),
             ended => return ended,
         }

@@ -61,12 +61,12 @@ impl Core {
         }
         if self.journal.missed > 0 {
             let missed = Word::Missed(std::mem::take(&mut self.journal.missed));
-            self.write_down(Line { at, word: missed });
+            self.write_down(&Line { at, word: missed });
         }
-        self.write_down(Line { at, word });
+        self.write_down(&Line { at, word });
     }
 
-    fn write_down(&mut self, line: Line) {
+    fn write_down(&mut self, line: &Line) {
         match line.text() {
             Ok(text) => {
                 self.metrics.journal_rows.inc();

