@@ -10,13 +10,13 @@ mod pending;
 mod sessions;
 mod writer;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{NoChange, RecordedChange, Told};
 use gpuwarden_proto::event::Event;
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
@@ -39,9 +39,10 @@ use crate::config::Config;
 use crate::correlate::State;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Stale, TICK};
+use crate::ledger::{Ledger, Taken};
 use crate::node::SessionId;
 use crate::status::Metrics;
-use crate::store::{Retention, StoreError, Transaction};
+use crate::store::{CHANGES_LOADED, Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
 
 /// Ticks between two looks at what is old enough to be forgotten.
@@ -96,8 +97,13 @@ pub enum Request {
     /// Which nodes there are.
     Nodes(oneshot::Sender<Vec<Node>>),
     /// What was changed, newest first.
-    Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
+    Changes(usize, oneshot::Sender<Vec<RecordedChange>>),
+    /// Changes are told.
+    Record(Vec<Told>, oneshot::Sender<Recorded>),
 }
+
+/// What became of each change that was told, once all of them are on disk.
+pub type Recorded = Result<Vec<Result<Taken, NoChange>>, CommandError>;
 
 /// There are as many nodes as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -113,6 +119,9 @@ pub enum CommandError {
     /// It has been, but is not on disk.
     #[error("taken up, but not on disk yet: {0}")]
     NotStored(StoreError),
+    /// So much waits for the disk that no more is taken up.
+    #[error("too much waits for the disk; nothing was taken up, tell it again later")]
+    Full,
 }
 
 enum Input {
@@ -132,7 +141,7 @@ pub struct Core {
     state: State,
     board: Board,
     sessions: Sessions,
-    changes: VecDeque<ObservedChange>,
+    ledger: Ledger,
     pending: Pending,
     commit: Commit,
     writer: Writer,
@@ -179,7 +188,7 @@ impl Core {
         clock: Clock,
         metrics: Arc<Metrics>,
         state: State,
-        changes: Vec<ObservedChange>,
+        changes: Vec<RecordedChange>,
         writer: Writer,
     ) -> Self {
         let mut board = Board::default();
@@ -193,7 +202,7 @@ impl Core {
             state,
             board,
             sessions: Sessions::default(),
-            changes: changes.into(),
+            ledger: Ledger::new(changes, CHANGES_LOADED),
             pending: Pending::default(),
             commit: Commit::Idle,
             writer,
@@ -314,6 +323,9 @@ impl Core {
             if !self.sessions.acknowledge(owed) {
                 self.metrics.streams_behind.inc();
             }
+        }
+        for (entries, answer) in debts.receipts {
+            drop(answer.send(Ok(entries)));
         }
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);

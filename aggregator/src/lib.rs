@@ -13,6 +13,7 @@
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
+//! - [`ledger`], [`runbook`]: changes, each once; the steps that take a change back; pure
 //! - [`replay`]: what correlation makes of an event log
 //! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
@@ -29,10 +30,12 @@ pub mod http;
 pub mod incident;
 pub mod ingest;
 pub mod intake;
+pub mod ledger;
 pub mod node;
 pub mod query;
 pub mod replay;
 pub mod replica;
+pub mod runbook;
 pub mod service;
 pub mod status;
 pub mod store;
@@ -288,7 +291,7 @@ fn restored(
     config: &Config,
     loaded: Loaded,
     now: Timestamp,
-) -> (State, Vec<gpuwarden_proto::fleet::ObservedChange>) {
+) -> (State, Vec<gpuwarden_proto::change::RecordedChange>) {
     let mut nodes: HashMap<NodeId, Node> = HashMap::new();
     for row in loaded.nodes {
         let mut node = Node::new(row.last_seen_at);
@@ -308,6 +311,6 @@ fn restored(
     }
     let mut state =
         State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
-    loaded.changes.iter().for_each(|change| state.recall(change));
+    loaded.changes.iter().for_each(|change| state.recall(change.clone()));
     (state, loaded.changes)
 }

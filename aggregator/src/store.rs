@@ -11,7 +11,7 @@ mod suite;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
@@ -22,7 +22,7 @@ pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
 /// Changes that are loaded at the start.
-pub const CHANGES_LOADED: usize = 1000;
+pub const CHANGES_LOADED: usize = 10_000;
 
 /// Events of one node as they came.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,8 @@ pub struct Transaction {
     pub incidents: Vec<Arc<Incident>>,
     /// Nodes as they now are.
     pub nodes: Vec<NodeRow>,
-    /// Changes that were observed.
-    pub changes: Vec<ObservedChange>,
+    /// Changes; one with a key that is stored takes its place.
+    pub changes: Vec<RecordedChange>,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -94,7 +94,7 @@ pub struct Loaded {
     /// Their watermarks.
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// The newest changes, oldest first.
-    pub changes: Vec<ObservedChange>,
+    pub changes: Vec<RecordedChange>,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// Records that this version cannot read; they stay where they are.
@@ -106,7 +106,7 @@ pub struct Loaded {
 pub struct Retention {
     /// Batches that came before this instant.
     pub batches_before: Timestamp,
-    /// Incidents resolved, and changes observed, before this instant.
+    /// Incidents resolved, and changes begun, before this instant.
     pub incidents_before: Timestamp,
     /// Oldest batches are forgotten while the store is larger, in bytes.
     pub bytes_max: u64,

@@ -12,6 +12,7 @@
 //! 21 node-a snapshot labels=rack:r1,zone:a driver=570.1
 //! 25 node-a lost
 //! 30 node-a back
+//! 40 record rollout service=search model=bert:7 by=ann at=35 finished=39
 //! 90 tick
 //! 91 resolve 1 force
 //! ```
@@ -19,9 +20,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{ChangeOrigin, RecordedChange, Told};
 use gpuwarden_proto::convert::encode_event;
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Body, Change, Event, Evidence, Finding, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::{Model, Server, Snapshot, Source};
@@ -97,6 +101,29 @@ pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Fin
             .map(|list| list.split(',').map(gpu).collect())
             .unwrap_or_default(),
     }
+}
+
+/// `KIND [service=…] [model=…|model=M:V] [node=…] [rack=…] [zone=…] [driver=…] [by=…] [key=…]
+/// [at=SECOND] [finished=SECOND]`, told at that second.
+pub(crate) fn recorded(second: u64, words: &str) -> Arc<RecordedChange> {
+    let mut words = words.split_whitespace();
+    let kind = words.next().unwrap().parse().unwrap();
+    let mut told = Told::new(kind, ChangeOrigin::Webhook, &format!("{kind} was told"));
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap();
+        match key {
+            "by" => told.by = value.to_owned(),
+            "key" => told.key = Some(value.to_owned()),
+            "at" => told.started_at = Some(at(value.parse().unwrap())),
+            "finished" => told.finished_at = Some(at(value.parse().unwrap())),
+            "node" => told.about.push(Entity::node(&node(value))),
+            "model" if value.contains(':') => {
+                told.about.push(Entity::fleet(EntityKind::Version, value));
+            }
+            kind => told.about.push(Entity::fleet(kind.parse().unwrap(), value)),
+        }
+    }
+    Arc::new(told.recorded(at(second)).unwrap())
 }
 
 fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
@@ -201,6 +228,10 @@ impl Stage {
                     self.log.push(format!("refused: {refusal}"));
                 }
             }
+            ["record", ..] => {
+                let change = recorded(words[0].parse().unwrap(), &words[2..].join(" "));
+                self.state.record(now, &change, &mut touched);
+            }
             [name, ref verb @ ..] => {
                 let id = node(name);
                 self.state.nodes.entry(id.clone()).or_insert_with(|| Node::new(now));
@@ -246,7 +277,7 @@ fn signal(verb: &[&str], node: &NodeId, now: Timestamp) -> Signal {
             let (kind, summary) = (verb[1].parse().unwrap(), String::new());
             let version = option(verb, "to=").unwrap_or_default().to_owned();
             let change = Change { subject: subject(verb[2]), kind, summary, version };
-            return Signal::Change { observed_at: now, change };
+            return Signal::Change(RecordedChange::observed(node, now, &change));
         }
         other => panic!("unknown verb {other}"),
     };

@@ -5,10 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{RecordedChange, Told};
 use gpuwarden_proto::convert::Refused;
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::{Incident, WatchUpdate};
 use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::change_service_client::ChangeServiceClient;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::trace::Trace;
@@ -98,6 +100,7 @@ pub struct Client {
     url: String,
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
+    changes: ChangeServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -140,8 +143,10 @@ impl Client {
         })?;
         let incidents =
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
-        let fleet = FleetServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet })
+        let fleet =
+            FleetServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let changes = ChangeServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, changes })
     }
 
     /// Incidents; `None` leaves the limit to the server.
@@ -218,12 +223,24 @@ impl Client {
     }
 
     /// Changes that agents observed, newest first.
-    pub async fn changes(&mut self, limit: u32) -> Result<Vec<ObservedChange>, ClientError> {
-        let answer = self.fleet.list_changes(timed(pb::ListChangesRequest { limit })).await;
+    pub async fn changes(&mut self, limit: u32) -> Result<Vec<RecordedChange>, ClientError> {
+        let answer = self.changes.list_changes(timed(pb::ListChangesRequest { limit })).await;
         let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
         let changes: Result<_, Refused> =
             answer.changes.into_iter().map(TryInto::try_into).collect();
         Ok(changes?)
+    }
+
+    /// Records a change, and gives it as it is recorded, and whether it was known.
+    pub async fn record(&mut self, told: Told) -> Result<(RecordedChange, bool), ClientError> {
+        let request = pb::RecordChangeRequest { change: Some(told.into()) };
+        let answer = self.changes.record_change(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let missing = || ClientError::Failed {
+            url: self.url.clone(),
+            reason: "it answered without a change".to_owned(),
+        };
+        Ok((answer.change.ok_or_else(missing)?.try_into()?, answer.known))
     }
 
     fn one(&self, answer: Result<Option<pb::Incident>, Status>) -> Result<Incident, ClientError> {

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Subject;
 pub use crate::vocab::EntityKind;
-use crate::vocab::NodeId;
+use crate::vocab::{ModelName, ModelVersion, NodeId, ServerName};
 
 /// A thing of the fleet. Two that are equal are the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entity {
     /// What it is.
     pub kind: EntityKind,
@@ -18,6 +18,7 @@ pub struct Entity {
     /// `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process.
     pub name: Arc<str>,
     /// The node it is on; `None` for what is on no node or on many. A node's is itself.
+    #[serde(default)]
     pub node: Option<NodeId>,
 }
 
@@ -50,6 +51,30 @@ impl Entity {
             }
             Subject::Source { source } => on(EntityKind::Source, source.as_str()),
         }
+    }
+
+    /// The server, model and version of a replica. Models are folders, so that none has a `/`.
+    #[must_use]
+    pub fn replica(&self) -> Option<(ServerName, ModelName, ModelVersion)> {
+        let (server, rest) =
+            self.name.rsplit_once('/').filter(|_| self.kind == EntityKind::Replica)?;
+        let (model, version) = rest.rsplit_once(':')?;
+        let server = ServerName::new(server).ok()?;
+        Some((server, ModelName::new(model).ok()?, ModelVersion::new(version).ok()?))
+    }
+
+    /// The model of a model or of one of its versions, and the version where it is one.
+    #[must_use]
+    pub fn model(&self) -> Option<(ModelName, Option<ModelVersion>)> {
+        let (model, version) = match self.kind {
+            EntityKind::Model => (&*self.name, None),
+            EntityKind::Version => {
+                let (model, version) = self.name.rsplit_once(':')?;
+                (model, Some(ModelVersion::new(version).ok()?))
+            }
+            _ => return None,
+        };
+        Some((ModelName::new(model).ok()?, version))
     }
 }
 

@@ -6,11 +6,13 @@
 //! - [`inventory`]: what a node says of itself: its GPUs, servers, models and sources
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
+//! - [`change`]: what was done to the fleet, whoever tells of it
 //! - [`trace`]: where one event went
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
 
+pub mod change;
 pub mod convert;
 pub mod entity;
 pub mod event;

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::{NoChange, RecordedChange};
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::CommandError;
+use super::{CommandError, Recorded};
 use crate::correlate::{State, Touched};
+use crate::ledger::Taken;
 use crate::node::SessionId;
 use crate::store::{Batch, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
@@ -44,10 +45,14 @@ pub(super) struct Pending {
     over: BTreeMap<IncidentId, Arc<Incident>>,
     /// Nodes to be written; `true` with their snapshot.
     nodes: BTreeMap<NodeId, bool>,
-    changes: Vec<ObservedChange>,
+    changes: Vec<RecordedChange>,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
+    receipts: Vec<Receipt>,
 }
+
+/// What became of some changes, and who is to be told.
+pub(super) type Receipt = (Vec<Result<Taken, NoChange>>, oneshot::Sender<Recorded>);
 
 /// What is to be done once a transaction is on disk.
 #[derive(Debug, Default)]
@@ -58,6 +63,8 @@ pub(super) struct Debts {
     pub(super) updates: Vec<Update>,
     /// Who waits for an answer.
     pub(super) answers: Vec<(IncidentId, Answer)>,
+    /// Who waits to hear that changes are recorded.
+    pub(super) receipts: Vec<Receipt>,
     /// Events of the transaction.
     pub(super) events: usize,
 }
@@ -68,6 +75,7 @@ impl Debts {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
+        excuse(&mut self.receipts, error);
         self
     }
 }
@@ -85,9 +93,15 @@ impl Pending {
         self.marks.insert((node.clone(), epoch), seq);
     }
 
-    /// A change was observed.
-    pub(super) fn change(&mut self, change: ObservedChange) {
+    /// A change is to be stored.
+    pub(super) fn change(&mut self, change: RecordedChange) {
         self.changes.push(change);
+    }
+
+    /// Somebody waits to hear that changes are recorded.
+    pub(super) fn receipt(&mut self, receipt: Receipt) {
+        self.events += receipt.0.len();
+        self.receipts.push(receipt);
     }
 
     /// A node is to be written.
@@ -137,6 +151,7 @@ impl Pending {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
+        excuse(&mut self.receipts, error);
     }
 
     /// Whether there is nothing to be done.
@@ -148,6 +163,7 @@ impl Pending {
             && self.changes.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
+            && self.receipts.is_empty()
     }
 
     /// Takes all of it as one transaction.
@@ -163,8 +179,15 @@ impl Pending {
             changes: this.changes,
             next_incident: state.next_id(),
         };
-        let debts = Debts { owed: this.owed, updates, answers: this.answers, events: this.events };
+        let Self { owed, answers, receipts, events, .. } = this;
+        let debts = Debts { owed, updates, answers, receipts, events };
         (transaction, debts)
+    }
+}
+
+fn excuse(receipts: &mut Vec<Receipt>, error: &StoreError) {
+    for (_, answer) in receipts.drain(..) {
+        drop(answer.send(Err(CommandError::NotStored(error.clone()))));
     }
 }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use gpuwarden_proto::pb::change_service_server::ChangeServiceServer;
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
@@ -13,7 +14,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents};
+use super::{Changes, Fleet, Incidents};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -33,7 +34,8 @@ impl Routes {
         let metrics = Arc::clone(&ingest.metrics);
         let people = People {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
-            fleet: FleetServiceServer::new(Fleet(desk)),
+            fleet: FleetServiceServer::new(Fleet(desk.clone())),
+            changes: ChangeServiceServer::new(Changes(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
     }
@@ -63,6 +65,7 @@ impl Service<http::Request<Body>> for Routes {
 struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
+    changes: ChangeServiceServer<Changes>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -79,6 +82,8 @@ impl Service<http::Request<Body>> for People {
             self.incidents.call(request)
         } else if is_for::<FleetServiceServer<Fleet>>(&request) {
             self.fleet.call(request)
+        } else if is_for::<ChangeServiceServer<Changes>>(&request) {
+            self.changes.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
@@ -33,7 +33,7 @@ struct Tables {
     marks: BTreeMap<(NodeId, Epoch), Seq>,
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     nodes: BTreeMap<NodeId, NodeRow>,
-    changes: Vec<ObservedChange>,
+    changes: Vec<RecordedChange>,
     next_incident: u64,
 }
 
@@ -92,7 +92,12 @@ impl Store for MemoryStore {
             node.snapshot = node.snapshot.or(before);
             tables.nodes.insert(node.id.clone(), node);
         }
-        tables.changes.extend(transaction.changes.iter().cloned());
+        for change in &transaction.changes {
+            match tables.changes.iter_mut().find(|known| known.key == change.key) {
+                Some(known) => *known = change.clone(),
+                None => tables.changes.push(change.clone()),
+            }
+        }
         Ok(())
     }
 
@@ -124,7 +129,7 @@ impl Store for MemoryStore {
         });
         let instant = retention.incidents_before;
         tables.incidents.retain(|_, each| each.resolved_at.is_none_or(|at| at >= instant));
-        tables.changes.retain(|change| change.observed_at >= instant);
+        tables.changes.retain(|change| change.started_at >= instant);
         Ok(before - rows(&tables))
     }
 

@@ -24,8 +24,10 @@ use super::{
 /// The name of the file in its folder.
 const FILE: &str = "aggregator.db";
 const SCHEMA: &str = include_str!("schema.sql");
+/// What makes a file of each version, beginning with 1, one of the next.
+const MIGRATIONS: &[&str] = &[include_str!("schema_2.sql")];
 /// What `user_version` says of a file with the present schema.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// The file that is locked, beside the store.
 const LOCK_NAME: &str = "aggregator.lock";
 /// The first SQLite without the race that loses commits when a WAL is begun anew.
@@ -97,16 +99,17 @@ impl SqliteStore {
             let fault = StoreFault::Newer { found, known: SCHEMA_VERSION };
             return Err(StoreError { operation: "will not open", path: self.path.clone(), fault });
         }
-        if found == 0 {
-            let create = || -> rusqlite::Result<()> {
+        if found < SCHEMA_VERSION {
+            let mut raise = || -> rusqlite::Result<()> {
                 let tx =
                     self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                tx.execute_batch(SCHEMA)?;
+                let steps = std::iter::once(&SCHEMA).chain(MIGRATIONS);
+                let done = usize::try_from(found).unwrap_or(0);
+                steps.skip(done).try_for_each(|step| tx.execute_batch(step))?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
                 tx.commit()
             };
-            let mut create = create;
-            create().map_err(&failed)?;
+            raise().map_err(&failed)?;
         }
         Ok(())
     }
@@ -286,7 +289,8 @@ const UPSERT_NODE: &str = "INSERT INTO node (id, state, last_seen_ns, agent_vers
     VALUES (?1,?2,?3,?4,?5) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
     last_seen_ns = excluded.last_seen_ns, agent_version = excluded.agent_version, \
     snapshot = coalesce(excluded.snapshot, snapshot)";
-const INSERT_CHANGE: &str = "INSERT INTO change (observed_ns, payload) VALUES (?1,?2)";
+const UPSERT_CHANGE: &str = "INSERT INTO change (observed_ns, payload, key) VALUES (?1,?2,?3) \
+    ON CONFLICT (key) DO UPDATE SET observed_ns = excluded.observed_ns, payload = excluded.payload";
 const UPSERT_COUNTER: &str = "INSERT INTO counter (name, value) VALUES ('next_incident', ?1) \
     ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
 const DELETE_BATCHES: &str = "DELETE FROM batch WHERE id IN \
@@ -305,8 +309,8 @@ fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite:
     transaction.incidents.iter().try_for_each(|incident| write_incident(tx, incident))?;
     transaction.nodes.iter().try_for_each(|node| write_node(tx, node))?;
     for change in &transaction.changes {
-        let row = params![ns(change.observed_at), encode_change(change)];
-        tx.prepare_cached(INSERT_CHANGE)?.execute(row)?;
+        let row = params![ns(change.started_at), encode_change(change), change.key.as_str()];
+        tx.prepare_cached(UPSERT_CHANGE)?.execute(row)?;
     }
     if !transaction.incidents.is_empty() {
         tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;

@@ -1,7 +1,7 @@
 //! One incident: what is broken, why, how it is known, what happened, what to do next.
 
 use gpuwarden_proto::event::Suspect;
-use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::incident::{Incident, Member, SuspectedChange, TimelineEntry};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
 
@@ -28,6 +28,7 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     for (label, text) in next(incident) {
         page.labelled(label, &text);
     }
+    rollback(&mut page, incident);
     page.text()
 }
 
@@ -58,6 +59,7 @@ fn lasted(incident: &Incident, over: Timestamp) -> String {
 /// The lines under the title, without those that have nothing to say.
 fn facts(incident: &Incident) -> Vec<(&'static str, String)> {
     let mut facts = causes(incident);
+    facts.extend(incident.suspected_change.as_ref().map(|found| ("change", suspected(found))));
     facts.push(("touches", touches(incident)));
     facts.push(("type", format!("{}: {}", incident.kind, incident.type_reason)));
     facts.push(("severity", format!("{}: {}", incident.severity, incident.severity_reason)));
@@ -80,6 +82,28 @@ fn causes(incident: &Incident) -> Vec<(&'static str, String)> {
         return vec![("cause", format!("{}: {}", place(first), first.summary))];
     }
     first.suspects.iter().enumerate().map(|(rank, each)| ranked(rank, blame(each))).collect()
+}
+
+/// The change that is suspected: how, by whom, when, and where more is written.
+fn suspected(found: &SuspectedChange) -> String {
+    let by = if found.by.is_empty() { "" } else { " by " };
+    let link = if found.link.is_empty() { "" } else { ", see " };
+    let (kind, at) = (found.kind, time_of_day(found.at));
+    let sure = percent(found.score);
+    let said = format!("{kind}{by}{} at {at} ({sure}): {}", found.by, found.summary);
+    format!("{said}{link}{}", found.link)
+}
+
+/// How a suspected change is taken back: the step of the runbook, its commands below it.
+fn rollback(page: &mut Page, incident: &Incident) {
+    let found = incident.suspected_change.as_ref().filter(|_| incident.resolved_at.is_none());
+    let Some(found) = found.filter(|found| !found.rollback.is_empty()) else { return };
+    let mut lines = found.rollback.lines();
+    page.labelled("undo", lines.next().unwrap_or_default());
+    for command in lines {
+        // Not wrapped: it is to be copied.
+        page.line(&format!("            $ {}", clean(command)));
+    }
 }
 
 fn blame(blamed: &Suspect) -> String {
@@ -303,6 +327,11 @@ mod tests {
                     take it: gpuwarden incidents ack 5
           why       gpuwarden incidents explain 5
         "#);
+    }
+
+    #[test]
+    fn a_suspected_change_is_named_with_the_way_back() {
+        insta::assert_snapshot!(page(&sample::deployed()), @"");
     }
 
     #[test]

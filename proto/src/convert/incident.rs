@@ -3,7 +3,9 @@
 use super::event::{gpus_from_wire, gpus_to_wire, grade_from_wire, grade_to_wire, subject};
 use super::{Refused, each, optional_time, parse};
 use crate::entity::{Entity, EntityKind};
-use crate::incident::{Incident, Member, Root, TimelineEntry, WatchChange, WatchUpdate};
+use crate::incident::{
+    Incident, Member, Root, SuspectedChange, TimelineEntry, WatchChange, WatchUpdate,
+};
 use crate::pb;
 use crate::time::Timestamp;
 use crate::vocab::{IncidentId, NodeId};
@@ -49,12 +51,63 @@ impl TryFrom<pb::Member> for Member {
     }
 }
 
+impl From<Entity> for pb::Entity {
+    fn from(Entity { kind, name, node }: Entity) -> Self {
+        let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
+        Self { kind: kind.as_str().to_owned(), name: name.to_string(), node }
+    }
+}
+
+impl TryFrom<pb::Entity> for Entity {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Entity) -> Result<Self, Refused> {
+        let kind: EntityKind = parse("entity.kind", &wire.kind)?;
+        let node = (!wire.node.is_empty()).then(|| NodeId::new(&wire.node)).transpose();
+        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
+        Ok(Self { kind, name: wire.name.as_str().into(), node })
+    }
+}
+
+impl From<SuspectedChange> for pb::SuspectedChange {
+    fn from(suspected: SuspectedChange) -> Self {
+        Self {
+            what: Some(suspected.what.into()),
+            kind: suspected.kind.as_str().to_owned(),
+            summary: suspected.summary,
+            at_unix_ns: suspected.at.unix_ns(),
+            by: suspected.by,
+            origin: suspected.origin.as_str().to_owned(),
+            link: suspected.link,
+            score: suspected.score,
+            reason: suspected.reason,
+            rollback: suspected.rollback,
+        }
+    }
+}
+
+impl TryFrom<pb::SuspectedChange> for SuspectedChange {
+    type Error = Refused;
+
+    fn try_from(wire: pb::SuspectedChange) -> Result<Self, Refused> {
+        Ok(Self {
+            what: wire.what.ok_or_else(|| Refused::missing("suspected.what"))?.try_into()?,
+            kind: parse("suspected.kind", &wire.kind)?,
+            summary: wire.summary,
+            at: Timestamp::from_unix_ns(wire.at_unix_ns),
+            by: wire.by,
+            origin: parse("suspected.origin", &wire.origin)?,
+            link: wire.link,
+            score: wire.score,
+            reason: wire.reason,
+            rollback: wire.rollback,
+        })
+    }
+}
+
 impl From<Root> for pb::Root {
     fn from(root: Root) -> Self {
-        let Entity { kind, name, node } = root.entity;
-        let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
-        let entity = pb::Entity { kind: kind.as_str().to_owned(), name: name.to_string(), node };
-        Self { entity: Some(entity), score: root.score, reason: root.reason }
+        Self { entity: Some(root.entity.into()), score: root.score, reason: root.reason }
     }
 }
 
@@ -63,11 +116,7 @@ impl TryFrom<pb::Root> for Root {
 
     fn try_from(wire: pb::Root) -> Result<Self, Refused> {
         let entity = wire.entity.ok_or_else(|| Refused::missing("root.entity"))?;
-        let kind: EntityKind = parse("entity.kind", &entity.kind)?;
-        let node = (!entity.node.is_empty()).then(|| NodeId::new(&entity.node)).transpose();
-        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
-        let entity = Entity { kind, name: entity.name.as_str().into(), node };
-        Ok(Self { entity, score: wire.score, reason: wire.reason })
+        Ok(Self { entity: entity.try_into()?, score: wire.score, reason: wire.reason })
     }
 }
 
@@ -114,6 +163,7 @@ impl From<Incident> for pb::Incident {
             timeline_dropped: incident.timeline_dropped,
             roots: incident.roots.into_iter().map(Into::into).collect(),
             merged_into: incident.merged_into.map_or(0, |id| id.0),
+            suspected_change: incident.suspected_change.map(Into::into),
         }
     }
 }
@@ -141,6 +191,7 @@ impl TryFrom<pb::Incident> for Incident {
             timeline_dropped: wire.timeline_dropped,
             roots: each(wire.roots, TryInto::try_into)?,
             merged_into: (wire.merged_into != 0).then_some(IncidentId(wire.merged_into)),
+            suspected_change: wire.suspected_change.map(TryInto::try_into).transpose()?,
         })
     }
 }
