@@ -10,14 +10,20 @@ use gpuwarden_proto::vocab::ModelName;
 
 use crate::correlate::{Policy, cause::Windows};
 use crate::graph::Topology;
+use crate::http::guard::Secret;
 
 /// All settings. What a file does not name has its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where agents and the command line connect.
     pub grpc_listen: SocketAddr,
-    /// Where health and metrics are read.
+    /// Where health and metrics are read, and other systems tell what they know.
     pub http_listen: SocketAddr,
+    /// The file with the token that those must give who tell of something over HTTP; `None` lets
+    /// everybody.
+    pub http_token_file: Option<PathBuf>,
+    /// What it holds.
+    pub http_token: Option<Secret>,
     /// Where the store is.
     pub data_dir: PathBuf,
     /// How often a node is to give a sign of life.
@@ -76,6 +82,8 @@ impl Default for Config {
         Self {
             grpc_listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
             http_listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+            http_token_file: None,
+            http_token: None,
             data_dir: PathBuf::from("/var/lib/gpuwarden"),
             heartbeat_interval: Duration::from_secs(2),
             node_lost_after: Duration::from_secs(10),
@@ -125,6 +133,7 @@ impl Config {
         if let Some(file) = config.topology_file.clone() {
             config.load_topology(&file)?;
         }
+        config.load_token()?;
         Ok(config)
     }
 
@@ -136,6 +145,17 @@ impl Config {
     pub fn load_topology(&mut self, path: &Path) -> Result<(), Vec<Problem>> {
         let file = path.display().to_string();
         self.topology = Topology::parse(&file, &text_of(path, "--topology or topology.file")?)?;
+        Ok(())
+    }
+
+    fn load_token(&mut self) -> Result<(), Vec<Problem>> {
+        let Some(path) = &self.http_token_file else { return Ok(()) };
+        let secret = Secret::of_file(&text_of(path, "http.token_file")?);
+        let problem = |fault| {
+            let file = path.display().to_string();
+            vec![Problem { file, line: 1, key: String::new(), fault }]
+        };
+        self.http_token = Some(secret.map_err(problem)?);
         Ok(())
     }
 
@@ -154,13 +174,18 @@ impl Config {
     fn read(root: &mut Section<'_>) -> Self {
         let mut config = Self::default();
         config.grpc_listen = address(&mut root.section("grpc"), config.grpc_listen);
-        config.http_listen = address(&mut root.section("http"), config.http_listen);
+        config.read_http(&mut root.section("http"));
         config.read_store(&mut root.section("store"));
         config.read_nodes(&mut root.section("nodes"));
         config.read_incidents(&mut root.section("incidents"));
         config.limits.read(&mut root.section("limits"));
         config.topology_file = root.section("topology").parsed("file", folder);
         config
+    }
+
+    fn read_http(&mut self, section: &mut Section<'_>) {
+        self.http_listen = address(section, self.http_listen);
+        self.http_token_file = section.parsed("token_file", folder);
     }
 
     fn read_store(&mut self, section: &mut Section<'_>) {

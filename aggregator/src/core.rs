@@ -6,6 +6,8 @@
 //! nothing is acknowledged, and the streams are read until the gathered is as large as it may be.
 
 mod apply;
+mod journal;
+mod outside;
 mod pending;
 mod sessions;
 mod writer;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::change::{NoChange, RecordedChange, Told};
-use gpuwarden_proto::event::Event;
+use gpuwarden_proto::event::{Event, Subject};
 use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
@@ -27,10 +29,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 
+pub use outside::{Receipt, Receipts};
 pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
 pub use writer::Writer;
 
+use self::journal::Journal;
 use self::pending::{Debts, Pending};
 use self::sessions::Sessions;
 use self::writer::{Done, Job};
@@ -41,6 +45,9 @@ use crate::incident::{Command, Refusal};
 use crate::intake::{Stale, TICK};
 use crate::ledger::{Ledger, Taken};
 use crate::node::SessionId;
+use crate::outside::Outside;
+use crate::outside::register::{Active, Register};
+use crate::replay::line::Word;
 use crate::status::Metrics;
 use crate::store::{CHANGES_LOADED, Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
@@ -88,6 +95,12 @@ pub enum Request {
     Gone(NodeId, SessionId),
     /// A person's word.
     Command(IncidentId, Command, Answer),
+    /// What is told from elsewhere.
+    Outside(Vec<Outside>, Receipts),
+    /// Which incident holds an alert, and whether somebody has taken it.
+    Holder(Subject, oneshot::Sender<Option<(IncidentId, bool)>>),
+    /// Which alerts are active, by their fingerprints.
+    Alerts(oneshot::Sender<Vec<(String, Active)>>),
     /// Which incidents are open.
     Open(oneshot::Sender<Vec<Arc<Incident>>>),
     /// One incident.
@@ -139,10 +152,12 @@ pub struct Core {
     clock: Clock,
     metrics: Arc<Metrics>,
     state: State,
+    register: Register,
     board: Board,
     sessions: Sessions,
     ledger: Ledger,
     pending: Pending,
+    journal: Journal,
     commit: Commit,
     writer: Writer,
     stale: Stale,
@@ -173,6 +188,19 @@ struct Held {
     sleep: Pin<Box<Sleep>>,
 }
 
+/// What the core begins with.
+#[derive(Debug)]
+pub struct Begun {
+    /// What is known.
+    pub state: State,
+    /// The newest changes, oldest first.
+    pub changes: Vec<RecordedChange>,
+    /// The next place in the common order of batches and journal rows.
+    pub next_order: u64,
+    /// As of when.
+    pub now: Timestamp,
+}
+
 /// Where inputs come from.
 pub struct Inputs {
     /// Events.
@@ -187,23 +215,27 @@ impl Core {
         config: Arc<Config>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        state: State,
-        changes: Vec<RecordedChange>,
+        begun: Begun,
         writer: Writer,
     ) -> Self {
+        let Begun { state, changes, next_order, now } = begun;
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
+        let members = state.incidents().flat_map(|incident| &incident.members);
+        let register = Register::restore(members, now);
         let listening_since = clock.now().after(config.start_grace);
-        Self {
+        let mut core = Self {
             config,
             clock,
             metrics,
             state,
+            register,
             board,
             sessions: Sessions::default(),
             ledger: Ledger::new(changes, CHANGES_LOADED),
             pending: Pending::default(),
+            journal: Journal::new(next_order),
             commit: Commit::Idle,
             writer,
             stale: Stale::default(),
@@ -212,7 +244,9 @@ impl Core {
             ticks: 0,
             prune_due: false,
             more_to_prune: false,
-        }
+        };
+        core.journal(now, Word::Started);
+        core
     }
 
     /// Works until it is told to stop and all that was taken up is on disk.
@@ -324,8 +358,11 @@ impl Core {
                 self.metrics.streams_behind.inc();
             }
         }
-        for (entries, answer) in debts.receipts {
-            drop(answer.send(Ok(entries)));
+        for (receipts, answer) in debts.receipts {
+            drop(answer.send(Ok(receipts)));
+        }
+        for (taken, answer) in debts.recordings {
+            drop(answer.send(Ok(taken)));
         }
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);
@@ -409,6 +446,7 @@ impl Core {
     /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
+        self.journal(now, Word::Stopped);
         for _ in 0..2 {
             while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {
                 let Some(done) = self.writer.done.recv().await else { return Ok(()) };

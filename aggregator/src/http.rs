@@ -1,74 +1,86 @@
-//! `/healthz` and `/metrics`, for machines that look whether we are well.
+//! The HTTP edge: health and metrics, and what other systems and people tell and ask by HTTP. One file
+//! a subject, each with a `routes()`; what a request may cost is bounded here, for all of them. A
+//! handler that takes something has [`guard::Admitted`] as its first argument.
+
+mod alertmanager;
+mod cloudevents;
+mod connection;
+mod form;
+pub mod guard;
+mod health;
+mod pagerduty;
+mod reports;
+mod signal;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 
-use crate::status::Metrics;
+pub use connection::serve;
 
-/// Connections at one time.
-const CONNECTIONS_MAX: usize = 16;
-/// The longest head of a request.
-const HEAD_MAX_BYTES: usize = 8 * 1024;
-/// How long one request may take.
-const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+use gpuwarden_proto::time::Timestamp;
 
-/// Answers until it is told to stop.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Usually too many open files: others need them more.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let metrics = Arc::clone(&metrics);
-        tokio::spawn(async move {
-            // Who asked and went away has lost nothing.
-            drop(tokio::time::timeout(REQUEST_WITHIN, answer(stream, &metrics)).await);
-            drop(place);
-        });
-    }
+use self::guard::Secret;
+use crate::clock::Clock;
+use crate::query::Desk;
+use crate::status::{Metrics, Refused};
+
+/// The longest body of a request.
+pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// How long one request may take, its body and the answer of the core included.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+
+/// What every request can reach.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// Our own numbers.
+    pub metrics: Arc<Metrics>,
+    /// Where the core is asked.
+    pub desk: Desk,
+    /// What time it is.
+    pub clock: Clock,
+    /// Since when this serves.
+    pub started_at: Timestamp,
+    /// What those who tell of something must know; `None` where everybody may.
+    pub secret: Option<Secret>,
 }
 
-async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
-    let mut head = Vec::with_capacity(1024);
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if head.len() > HEAD_MAX_BYTES || stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let (status, kind, body) = page(&head, metrics);
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    stream.shutdown().await
+/// All that is served over HTTP, within bounds.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .merge(health::routes())
+        .merge(alertmanager::routes())
+        .merge(pagerduty::routes())
+        .merge(cloudevents::routes())
+        .merge(reports::routes())
+        .merge(form::routes())
+        .fallback(nowhere)
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(middleware::from_fn_with_state(state.clone(), bounded))
+        .with_state(state)
 }
 
-fn page(head: &[u8], metrics: &Metrics) -> (&'static str, &'static str, String) {
-    let text = "text/plain; charset=utf-8";
-    if head.starts_with(b"GET /healthz ") {
-        return match metrics.store_healthy.get() {
-            1 => ("200 OK", text, "ok\n".to_owned()),
-            _ => ("503 Service Unavailable", text, "the store fails; see the log\n".to_owned()),
-        };
+/// Ends what takes too long, and counts what was refused for its size.
+async fn bounded(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let Ok(response) = tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await else {
+        state.metrics.refuse_http(Refused::Late);
+        let told = format!("not done within {} s; send it again\n", REQUEST_WITHIN.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
+    };
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        state.metrics.refuse_http(Refused::TooLarge);
     }
-    if head.starts_with(b"GET /metrics ") {
-        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        return ("200 OK", kind, metrics.page().unwrap_or_default());
-    }
-    ("404 Not Found", text, "here are /healthz and /metrics\n".to_owned())
+    response
 }
+
+async fn nowhere(uri: Uri) -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("nothing is at {}; /healthz and /metrics are\n", uri.path()))
+}
+
+#[cfg(test)]
+mod tests;

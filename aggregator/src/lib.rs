@@ -10,6 +10,7 @@
 //! - [`core`]: the one task that owns the state
 //! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
 //!   things mean; pure
+//! - [`outside`]: what other systems and people tell; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -17,6 +18,7 @@
 //! - [`replay`]: what correlation makes of an event log
 //! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
+//! - [`resume`]: the same work after a restart; pure
 //! - [`config`], [`clock`]: settings, and the only reader of the clock
 
 pub mod classify;
@@ -32,9 +34,11 @@ pub mod ingest;
 pub mod intake;
 pub mod ledger;
 pub mod node;
+pub mod outside;
 pub mod query;
 pub mod replay;
 pub mod replica;
+pub mod resume;
 pub mod runbook;
 pub mod service;
 pub mod status;
@@ -45,15 +49,12 @@ pub mod watch;
 #[cfg(test)]
 mod testing;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{NodeId, NodeState};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -62,14 +63,14 @@ use tonic::transport::Server;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Core, Inputs, Writer};
-use crate::correlate::State;
+use crate::core::{Begun, Core, Inputs, Writer};
+use crate::http::AppState;
 use crate::ingest::{Ingest, Times};
-use crate::node::{Link, Node};
 use crate::query::Desk;
+use crate::resume::resume;
 use crate::service::{Bounds, Routes};
 use crate::status::Metrics;
-use crate::store::{Loaded, SqliteStore, Store, StoreError, StoreFault};
+use crate::store::{SqliteStore, Store, StoreError, StoreFault};
 
 /// Batches between the streams and the core.
 const BATCHES_MAX: usize = 128;
@@ -159,13 +160,13 @@ impl Aggregator {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
         let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
-        let (state, changes) = restored(&config, loaded, now);
+        let next_order = loaded.next_order;
+        let (state, changes) = resume(config.policy(), loaded, now);
         let core = Core::new(
             Arc::clone(&config),
             clock.clone(),
             Arc::clone(&metrics),
-            state,
-            changes,
+            Begun { state, changes, next_order, now },
             writer,
         );
         let inputs = Inputs { batches: batches_in, requests: requests_in };
@@ -177,7 +178,15 @@ impl Aggregator {
             result
         };
         let desk = Desk::new(requests.clone(), history);
-        let http = http::serve(http, Arc::clone(&metrics), edges.clone());
+        let app = AppState {
+            metrics: Arc::clone(&metrics),
+            desk: desk.clone(),
+            clock: clock.clone(),
+            started_at: now,
+            secret: config.http_token.clone(),
+        };
+        let router = http::router(app);
+        let http = http::serve(http, router, Arc::clone(&metrics), edges.clone());
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
         let (result, served, ()) = tokio::join!(core, serve(grpc, ingest, desk, &edges), http);
         result?;
@@ -285,32 +294,4 @@ pub fn signalled() -> CancellationToken {
 async fn listen(key: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let help = || format!("cannot listen on {address}: stop what uses it, or set {key}");
     TcpListener::bind(address).await.with_context(help)
-}
-
-fn restored(
-    config: &Config,
-    loaded: Loaded,
-    now: Timestamp,
-) -> (State, Vec<gpuwarden_proto::change::RecordedChange>) {
-    let mut nodes: HashMap<NodeId, Node> = HashMap::new();
-    for row in loaded.nodes {
-        let mut node = Node::new(row.last_seen_at);
-        node.link = match row.state {
-            NodeState::Connected | NodeState::Disconnected => Link::Disconnected,
-            NodeState::Lost => Link::Lost,
-            NodeState::Stopped => Link::Stopped,
-        };
-        node.agent_version = row.agent_version;
-        node.snapshot = row.snapshot;
-        nodes.insert(row.id, node);
-    }
-    for (node, epoch, seq) in loaded.marks {
-        let node = nodes.entry(node).or_insert_with(|| Node::new(now));
-        node.taken.advance(epoch, seq);
-        node.stored.advance(epoch, seq);
-    }
-    let mut state =
-        State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
-    loaded.changes.iter().for_each(|change| state.recall(change.clone()));
-    (state, loaded.changes)
 }

@@ -1,5 +1,7 @@
 //! What people and scripts ask, in our own words. The edges to gRPC and HTTP stand on it.
 
+mod outside;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gpuwarden_proto::change::{NoChange, RecordedChange, Told};

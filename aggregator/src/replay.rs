@@ -1,7 +1,7 @@
 //! Replays an event log through correlation: which incidents it makes of it. No clock, no store, no
 //! network; the same log gives the same bytes.
 //!
-//! - [`line`], [`log`]: the format, one JSON object a line
+//! - [`line`], [`log`], [`tell`]: the format, one JSON object a line, read and written
 //! - [`drive`]: correlation with the times of the log
 //! - [`export`]: a store's events as such a log
 
@@ -9,6 +9,7 @@ pub mod drive;
 pub mod export;
 pub mod line;
 pub mod log;
+mod tell;
 #[cfg(test)]
 mod tests;
 

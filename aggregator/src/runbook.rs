@@ -60,7 +60,10 @@ fn commands(body: &str) -> impl Iterator<Item = &str> {
 
 /// With the names that are known; other names stay in braces.
 fn filled(line: &str, change: &RecordedChange, first: &Member) -> String {
-    let mut line = line.replace("{node}", first.node.as_str());
+    let mut line = line.to_owned();
+    if let Some(node) = &first.node {
+        line = line.replace("{node}", node.as_str());
+    }
     if let Subject::Model { model, .. } = &first.subject {
         line = line.replace("{model}", model.as_str());
     }
@@ -79,7 +82,7 @@ mod tests {
 
     fn step(kind: IncidentType) -> String {
         let cause = finding(Phase::Raised, &["error-rate-high", "bert"], at(0));
-        let first = member(node("node-a"), cause, String::new(), 1.0);
+        let first = member(Some(node("node-a")), cause, String::new(), 1.0);
         rollback(kind, &recorded(0, "rollout key=a"), &first)
     }
 

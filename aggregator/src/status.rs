@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use gpuwarden_proto::vocab::Sender;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::outside::register::Outcome;
 
 /// Why an event was refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -20,6 +23,8 @@ pub enum Reject {
     Future,
     /// Its number does not ascend.
     OutOfOrder,
+    /// It tells of what no node can know.
+    NotOfNode,
 }
 
 /// The label of refused events.
@@ -27,6 +32,63 @@ pub enum Reject {
 pub struct Reason {
     /// Why.
     pub reason: Reject,
+}
+
+/// Why an HTTP request was refused before anybody looked at what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Refused {
+    /// There are as many connections as there may be.
+    Crowded,
+    /// Its head or its body is too large.
+    TooLarge,
+    /// It took too long.
+    Late,
+    /// The token is missing or wrong.
+    Unauthorized,
+    /// It comes from a page of another site.
+    Foreign,
+}
+
+/// What a signal from elsewhere was to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Heard {
+    /// News.
+    Taken,
+    /// Known.
+    Duplicate,
+    /// No trouble, or the end of what had not been told.
+    Ignored,
+    /// Not to be read, or there was no room.
+    Refused,
+    /// It was over, since nobody told it again.
+    Lapsed,
+}
+
+impl From<Outcome> for Heard {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Taken => Self::Taken,
+            Outcome::Duplicate => Self::Duplicate,
+            Outcome::Early => Self::Ignored,
+            Outcome::Full => Self::Refused,
+        }
+    }
+}
+
+/// The labels of signals from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Told {
+    /// By whom.
+    pub sender: &'static str,
+    /// What became of it.
+    pub outcome: Heard,
+}
+
+/// The label of refused HTTP requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpReason {
+    /// Why.
+    pub reason: Refused,
 }
 
 /// All the numbers.
@@ -52,6 +114,14 @@ pub struct Metrics {
     pub calls_shed: Counter,
     /// Calls of people that were not answered in time.
     pub calls_late: Counter,
+    /// HTTP requests refused, by reason.
+    pub http_refused: Family<HttpReason, Counter>,
+    /// Signals from elsewhere, by sender and by what became of them.
+    pub signals: Family<Told, Counter>,
+    /// Alerts that their sender left out of what it sent, by its own count.
+    pub alerts_truncated: Counter,
+    /// What is told from elsewhere and not over.
+    pub outside_active: Gauge,
     /// Agents whose outbox was set back.
     pub outbox_set_back: Counter,
     /// Transactions committed.
@@ -64,6 +134,12 @@ pub struct Metrics {
     pub store_healthy: Gauge,
     /// Events taken up and not yet committed.
     pub pending_events: Gauge,
+    /// Journal rows written.
+    pub journal_rows: Counter,
+    /// Journal rows given up while the disk took nothing.
+    pub journal_missed: Counter,
+    /// Snapshots that said nothing new and are not in the journal.
+    pub snapshots_alike: Counter,
     /// Incidents that are not over.
     pub incidents_open: Gauge,
     /// Nodes with a stream.
@@ -96,6 +172,24 @@ impl Metrics {
         self.rejected.get_or_create(&Reason { reason }).inc();
     }
 
+    /// One more HTTP request refused.
+    pub fn refuse_http(&self, reason: Refused) {
+        self.http_refused.get_or_create(&HttpReason { reason }).inc();
+    }
+
+    /// One more signal from elsewhere.
+    pub fn heard(&self, sender: Sender, outcome: Heard) {
+        self.heard_many(sender, outcome, 1);
+    }
+
+    /// So many more of them.
+    pub fn heard_many(&self, sender: Sender, outcome: Heard, count: usize) {
+        let told = Told { sender: sender.as_str(), outcome };
+        if count > 0 {
+            self.signals.get_or_create(&told).inc_by(count as u64);
+        }
+    }
+
     /// The page that Prometheus reads.
     ///
     /// # Errors
@@ -114,6 +208,14 @@ impl Metrics {
         r.register("streams_behind", "Streams ended as too slow", self.streams_behind.clone());
         r.register("calls_shed", "Calls turned away as too many", self.calls_shed.clone());
         r.register("calls_late", "Calls not answered in time", self.calls_late.clone());
+        r.register("http_refused", "HTTP requests refused", self.http_refused.clone());
+        r.register("signals", "Signals from elsewhere", self.signals.clone());
+        r.register("alerts_truncated", "Alerts left out by senders", self.alerts_truncated.clone());
+        r.register(
+            "outside_active",
+            "Signals from elsewhere not over",
+            self.outside_active.clone(),
+        );
         r.register("outbox_set_back", "Outboxes set back", self.outbox_set_back.clone());
         r.register("commits", "Transactions committed", self.commits.clone());
         let commit = self.commit_seconds.0.clone();
@@ -121,6 +223,10 @@ impl Metrics {
         r.register("store_errors", "Commits that failed", self.store_errors.clone());
         r.register("store_healthy", "1 while the store works", self.store_healthy.clone());
         r.register("pending_events", "Events not yet committed", self.pending_events.clone());
+        r.register("journal_rows", "Journal rows written", self.journal_rows.clone());
+        r.register("journal_missed", "Journal rows given up", self.journal_missed.clone());
+        let alike = self.snapshots_alike.clone();
+        r.register("snapshots_alike", "Snapshots not journalled, as nothing was new", alike);
         r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());

@@ -13,6 +13,8 @@
 //! 25 node-a lost
 //! 30 node-a back
 //! 40 record rollout service=search model=bert:7 by=ann at=35 finished=39
+//! 40 - raise external-alert alert:Slow down about=service:chat,model:bert
+//! 41 - raise availability-burn service:chat
 //! 90 tick
 //! 91 resolve 1 force
 //! ```
@@ -35,13 +37,13 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::{Entry, FromNode, Hello, ToNode, Welcome};
 use gpuwarden_proto::vocab::{
     Availability, Epoch, GpuUuid, Grade, IncidentId, ModelName, ModelVersion, NodeId, Phase,
-    RuleId, Seq, ServerName, SourceName, SourceState,
+    RuleId, Sender, Seq, ServerName, ServiceName, SourceName, SourceState,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::correlate::{Policy, Signal, State, Touched, apply};
+use crate::correlate::{Policy, Signal, State, Touched, apply, outside};
 use crate::incident::{Command, place};
 use crate::node::{Node, lost_finding};
 
@@ -56,7 +58,8 @@ pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-/// `gpu0`, `proc7`, `server`, `node`, `nvml`, or a model; `bert@other` is a model of another server.
+/// `gpu0`, `proc7`, `server`, `node`, `nvml`, `service:chat`, `alert:NAME/KEY`, `report:WHO`, or a
+/// model; `bert@other` is a model of another server.
 pub(crate) fn subject(text: &str) -> Subject {
     let server = |name| ServerName::new(name).unwrap();
     if let Some(index) = text.strip_prefix("gpu") {
@@ -71,6 +74,15 @@ pub(crate) fn subject(text: &str) -> Subject {
     match text {
         "node" => Subject::Node,
         "server" => Subject::Server { server: server("default") },
+        named if named.starts_with("service:") => {
+            Subject::Service { service: ServiceName::new(&named["service:".len()..]).unwrap() }
+        }
+        alert if alert.starts_with("alert:") || alert.starts_with("report:") => {
+            let (sender, name) = alert.split_once(':').unwrap();
+            let sender = if sender == "alert" { Sender::Alertmanager } else { Sender::Person };
+            let (name, key) = (name.split('/').next().unwrap().to_owned(), name.to_owned());
+            Subject::Alert { sender, key, name }
+        }
         "nvml" | "triton/default" => Subject::Source { source: SourceName::new(text).unwrap() },
         model => {
             let (model, at) = model.split_once('@').unwrap_or((model, "default"));
@@ -100,6 +112,18 @@ pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Fin
         gpus: option(words, "on=")
             .map(|list| list.split(',').map(gpu).collect())
             .unwrap_or_default(),
+        about: option(words, "about=")
+            .map(|list| list.split(',').map(named).collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// `KIND:NAME`, a thing of the fleet.
+fn named(text: &str) -> Entity {
+    let (kind, name) = text.split_once(':').unwrap();
+    match kind {
+        "node" => Entity::node(&node(name)),
+        kind => Entity::fleet(kind.parse().unwrap(), name),
     }
 }
 
@@ -231,6 +255,12 @@ impl Stage {
             ["record", ..] => {
                 let change = recorded(words[0].parse().unwrap(), &words[2..].join(" "));
                 self.state.record(now, &change, &mut touched);
+            }
+            ["-", ref verb @ ..] => {
+                let Signal::Finding { finding, .. } = signal(verb, &node("none"), now) else {
+                    panic!("{line}: only findings are of no node");
+                };
+                outside(&mut self.state, now, now, finding, &mut touched);
             }
             [name, ref verb @ ..] => {
                 let id = node(name);

@@ -118,7 +118,7 @@ impl RecordedChange {
     /// What an agent saw on its node. The same seen thing has the same key.
     #[must_use]
     pub fn observed(node: &NodeId, observed_at: Timestamp, seen: &event::Change) -> Self {
-        let entity = Entity::of(node, &seen.subject);
+        let entity = Entity::of(Some(node), &seen.subject);
         let key = format!("{node}/{}/{}/{}", seen.kind, entity.name, observed_at.unix_ns());
         let after = match &seen.subject {
             Subject::Model { version, .. } if seen.version.is_empty() => version.as_str(),

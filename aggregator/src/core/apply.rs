@@ -17,6 +17,7 @@ use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
 use crate::intake::{self, Aside, TICKS_PER_RENEWAL};
 use crate::node::{Link, Node, SessionId, lost_finding};
+use crate::replay::line::Word;
 use crate::store::{Batch, StoreError};
 
 impl Core {
@@ -44,6 +45,9 @@ impl Core {
             }
             Request::Gone(node, session) => self.gone(now, &node, session),
             Request::Command(id, command, answer) => self.command(now, id, command, answer),
+            Request::Outside(signals, answer) => self.outside(now, signals, answer),
+            Request::Holder(subject, answer) => reply(answer, self.holder(&subject)),
+            Request::Alerts(answer) => reply(answer, self.alerts()),
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
@@ -73,6 +77,7 @@ impl Core {
             tracing::warn!(node = %hello.node, next_seq = hello.next_seq.0, taken = taken.0,
                 "the outbox was set back: numbers up to the last one taken are not taken again");
         }
+        self.journal(now, Word::Hello(hello.node.clone(), hello.next_seq));
         if before == Link::Lost {
             self.correlate(now, &hello.node, Signal::Back);
         }
@@ -91,7 +96,10 @@ impl Core {
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
-            self.correlate(now, id, Signal::Snapshot(snapshot));
+            let mut touched = Touched::default();
+            apply(&mut self.state, now, id, Signal::Snapshot(snapshot), &mut touched);
+            self.journal_snapshot(now, id, &touched);
+            self.note(touched);
             self.pending.node(id, true);
         }
     }
@@ -113,6 +121,7 @@ impl Core {
         if acked_seq > taken {
             self.pending.mark(&id, epoch, acked_seq);
         }
+        let order = if known < entries.len() { self.journal.order() } else { 0 };
         let seqs: Vec<Seq> = entries[known..].iter().map(|entry| entry.seq).collect();
         events.drain(..known);
         self.store_batch(
@@ -121,6 +130,8 @@ impl Core {
                 node: id.clone(),
                 epoch,
                 received_at,
+                taken_at: now,
+                order,
                 entries: if known == 0 { entries } else { entries[known..].to_vec() },
             },
             &events,
@@ -171,18 +182,20 @@ impl Core {
             if taken.is_news() {
                 self.state.record(now, taken.change(), &mut touched);
                 self.pending.change(taken.change().clone());
+                self.journal(now, Word::Recorded(Box::new(taken.change().clone())));
             }
             Ok(taken)
         });
         let taken = taken.collect();
         self.note(touched);
-        self.pending.receipt((taken, answer));
+        self.pending.recording((taken, answer));
     }
 
     fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
         let mut touched = Touched::default();
-        match self.state.command(now, id, command, &mut touched) {
+        match self.state.command(now, id, command.clone(), &mut touched) {
             Ok(()) => {
+                self.journal(now, Word::Command(id, command));
                 self.note(touched);
                 self.pending.answer(id, answer);
             }
@@ -211,6 +224,7 @@ impl Core {
         }
         self.silences(now);
         let mut touched = Touched::default();
+        self.lapse(now, &mut touched);
         self.state.tick(now, &mut touched);
         if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
             self.stale.renew(&mut self.state, now, &mut touched);
@@ -242,7 +256,9 @@ impl Core {
                 continue;
             }
             node.link = Link::Lost;
-            let finding = lost_finding(&id, node.last_seen_at.max(since), now);
+            let since = node.last_seen_at.max(since);
+            self.journal(now, Word::Lost(id.clone(), Some(since)));
+            let finding = lost_finding(&id, since, now);
             self.correlate(now, &id, Signal::Lost(finding));
         }
     }
@@ -253,7 +269,7 @@ impl Core {
         self.note(touched);
     }
 
-    fn note(&mut self, mut touched: Touched) {
+    pub(super) fn note(&mut self, mut touched: Touched) {
         self.stale.note(&mut touched);
         self.pending.touch(touched);
     }

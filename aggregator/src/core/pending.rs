@@ -9,11 +9,11 @@ use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::{CommandError, Recorded};
+use super::{CommandError, Receipt, Receipts, Recorded};
 use crate::correlate::{State, Touched};
 use crate::ledger::Taken;
 use crate::node::SessionId;
-use crate::store::{Batch, NodeRow, StoreError, Transaction};
+use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
 
 /// What an answer to a person's word looks like.
@@ -35,9 +35,10 @@ pub(super) struct Owed {
 pub(super) struct Pending {
     /// Events in the batches.
     pub(super) events: usize,
-    /// Bytes in the batches.
+    /// Bytes in the batches and in the journal.
     pub(super) bytes: usize,
     batches: Vec<Batch>,
+    journal: Vec<JournalRow>,
     marks: BTreeMap<(NodeId, Epoch), Seq>,
     touched: BTreeMap<IncidentId, WatchChange>,
     /// Those of them that nobody has been shown yet.
@@ -48,11 +49,12 @@ pub(super) struct Pending {
     changes: Vec<RecordedChange>,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
-    receipts: Vec<Receipt>,
+    receipts: Vec<(Vec<Receipt>, Receipts)>,
+    recordings: Vec<Recording>,
 }
 
 /// What became of some changes, and who is to be told.
-pub(super) type Receipt = (Vec<Result<Taken, NoChange>>, oneshot::Sender<Recorded>);
+pub(super) type Recording = (Vec<Result<Taken, NoChange>>, oneshot::Sender<Recorded>);
 
 /// What is to be done once a transaction is on disk.
 #[derive(Debug, Default)]
@@ -63,8 +65,10 @@ pub(super) struct Debts {
     pub(super) updates: Vec<Update>,
     /// Who waits for an answer.
     pub(super) answers: Vec<(IncidentId, Answer)>,
+    /// Who has told something from elsewhere.
+    pub(super) receipts: Vec<(Vec<Receipt>, Receipts)>,
     /// Who waits to hear that changes are recorded.
-    pub(super) receipts: Vec<Receipt>,
+    pub(super) recordings: Vec<Recording>,
     /// Events of the transaction.
     pub(super) events: usize,
 }
@@ -75,7 +79,10 @@ impl Debts {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
-        excuse(&mut self.receipts, error);
+        for (_, answer) in self.receipts.drain(..) {
+            drop(answer.send(Err(error.clone())));
+        }
+        excuse(&mut self.recordings, error);
         self
     }
 }
@@ -86,6 +93,12 @@ impl Pending {
         self.events += batch.entries.len();
         self.bytes += batch.entries.iter().map(|entry| entry.event.len()).sum::<usize>();
         self.batches.push(batch);
+    }
+
+    /// Something else that reached correlation, to be stored.
+    pub(super) fn journal(&mut self, row: JournalRow) {
+        self.bytes += row.line.len();
+        self.journal.push(row);
     }
 
     /// Events of a node have been taken up so far.
@@ -99,9 +112,9 @@ impl Pending {
     }
 
     /// Somebody waits to hear that changes are recorded.
-    pub(super) fn receipt(&mut self, receipt: Receipt) {
-        self.events += receipt.0.len();
-        self.receipts.push(receipt);
+    pub(super) fn recording(&mut self, recording: Recording) {
+        self.events += recording.0.len();
+        self.recordings.push(recording);
     }
 
     /// A node is to be written.
@@ -119,6 +132,11 @@ impl Pending {
     /// Somebody waits for an answer about an incident.
     pub(super) fn answer(&mut self, id: IncidentId, answer: Answer) {
         self.answers.push((id, answer));
+    }
+
+    /// Somebody who has told something from elsewhere waits for it to be on disk.
+    pub(super) fn receipts(&mut self, receipts: Vec<Receipt>, answer: Receipts) {
+        self.receipts.push((receipts, answer));
     }
 
     /// Incidents changed. What is opened stays opened for those who have not seen it yet.
@@ -151,12 +169,16 @@ impl Pending {
         for (_, answer) in self.answers.drain(..) {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
-        excuse(&mut self.receipts, error);
+        for (_, answer) in self.receipts.drain(..) {
+            drop(answer.send(Err(error.clone())));
+        }
+        excuse(&mut self.recordings, error);
     }
 
     /// Whether there is nothing to be done.
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
+            && self.journal.is_empty()
             && self.marks.is_empty()
             && self.touched.is_empty()
             && self.nodes.is_empty()
@@ -164,6 +186,7 @@ impl Pending {
             && self.owed.is_empty()
             && self.answers.is_empty()
             && self.receipts.is_empty()
+            && self.recordings.is_empty()
     }
 
     /// Takes all of it as one transaction.
@@ -173,20 +196,21 @@ impl Pending {
         let this = std::mem::take(self);
         let transaction = Transaction {
             batches: this.batches,
+            journal: this.journal,
             marks: this.marks.into_iter().map(|((node, epoch), seq)| (node, epoch, seq)).collect(),
             incidents: updates.iter().map(|(_, incident)| Arc::clone(incident)).collect(),
             nodes: rows(&this.nodes, state),
             changes: this.changes,
             next_incident: state.next_id(),
         };
-        let Self { owed, answers, receipts, events, .. } = this;
-        let debts = Debts { owed, updates, answers, receipts, events };
+        let Self { owed, answers, receipts, recordings, events, .. } = this;
+        let debts = Debts { owed, updates, answers, receipts, recordings, events };
         (transaction, debts)
     }
 }
 
-fn excuse(receipts: &mut Vec<Receipt>, error: &StoreError) {
-    for (_, answer) in receipts.drain(..) {
+fn excuse(recordings: &mut Vec<Recording>, error: &StoreError) {
+    for (_, answer) in recordings.drain(..) {
         drop(answer.send(Err(CommandError::NotStored(error.clone()))));
     }
 }
@@ -200,6 +224,7 @@ fn rows(nodes: &BTreeMap<NodeId, bool>, state: &State) -> Vec<NodeRow> {
             last_seen_at: node.last_seen_at,
             agent_version: node.agent_version.clone(),
             snapshot: node.snapshot.clone().filter(|_| *with_snapshot),
+            busy: if *with_snapshot { state.busy_on(id) } else { Vec::new() },
         })
     };
     nodes.iter().filter_map(row).collect()

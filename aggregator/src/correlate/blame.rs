@@ -7,11 +7,12 @@ use std::time::Duration;
 use gpuwarden_proto::change::{ChangeKey, ChangeKind, RecordedChange};
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentType, ModelName, ModelVersion};
+use gpuwarden_proto::vocab::{IncidentType, ModelName, ModelVersion, NodeId};
 
 use super::State;
 use super::candidate::model_of;
 use super::cause::Clue;
+use super::named::names_of;
 use crate::classify::type_of;
 
 /// So long after a change its effects may begin.
@@ -129,34 +130,54 @@ impl State {
     /// All whose change may bring this trouble about. `None` is the whole fleet.
     fn things_of(&self, clue: Clue<'_>) -> Vec<(Option<Entity>, Reach)> {
         let mut things = vec![(None, Reach::Fleet)];
-        let mut add = |kind, name: &str, reach| {
-            things.push((Some(Entity::fleet(kind, name)), reach));
+        let models = match model_of(clue.subject) {
+            Some(model) => vec![model],
+            None => self.models_on_gpu(clue),
         };
-        for model in self.models_of(clue) {
-            add(EntityKind::Model, model.as_str(), Reach::Model);
-            for service in self.graph.services(model) {
-                add(EntityKind::Service, service, Reach::Service);
+        models.into_iter().for_each(|model| self.add_model(model, &mut things));
+        clue.node.iter().for_each(|node| self.add_node(node, &mut things));
+        if clue.node.is_none() {
+            for name in names_of(clue.subject, clue.about) {
+                self.add_name(name, &mut things);
             }
         }
-        if let Some(site) = self.graph.site(clue.node) {
-            let places = [
-                (EntityKind::Rack, &site.rack, Reach::Rack),
-                (EntityKind::Zone, &site.zone, Reach::Zone),
-                (EntityKind::Driver, &site.driver, Reach::Driver),
-            ];
-            for (kind, name, reach) in places {
-                name.iter().for_each(|name| add(kind, name, reach));
-            }
-        }
-        things.push((Some(Entity::node(clue.node)), Reach::Node));
         things
     }
 
-    /// The models that a finding is about; where memory of a GPU runs out, those that run on it.
-    fn models_of<'a>(&'a self, clue: Clue<'a>) -> Vec<&'a ModelName> {
-        match model_of(clue.subject) {
-            Some(model) => vec![model],
-            None => self.models_on_gpu(clue),
+    fn add_model(&self, model: &ModelName, things: &mut Vec<(Option<Entity>, Reach)>) {
+        things.push((Some(Entity::fleet(EntityKind::Model, model.as_str())), Reach::Model));
+        for service in self.graph.services(model) {
+            things.push((Some(Entity::fleet(EntityKind::Service, service)), Reach::Service));
+        }
+    }
+
+    fn add_node(&self, node: &NodeId, things: &mut Vec<(Option<Entity>, Reach)>) {
+        things.push((Some(Entity::node(node)), Reach::Node));
+        let Some(site) = self.graph.site(node) else { return };
+        let places = [
+            (EntityKind::Rack, &site.rack, Reach::Rack),
+            (EntityKind::Zone, &site.zone, Reach::Zone),
+            (EntityKind::Driver, &site.driver, Reach::Driver),
+        ];
+        for (kind, name, reach) in places {
+            things.extend(name.iter().map(|name| (Some(Entity::fleet(kind, name)), reach)));
+        }
+    }
+
+    /// What a finding of no node names.
+    fn add_name(&self, name: Entity, things: &mut Vec<(Option<Entity>, Reach)>) {
+        match name.kind {
+            EntityKind::Node => {
+                NodeId::new(&name.name).iter().for_each(|node| self.add_node(node, things));
+            }
+            EntityKind::Model => {
+                let model = ModelName::new(&name.name);
+                model.iter().for_each(|model| self.add_model(model, things));
+            }
+            EntityKind::Service => things.push((Some(name), Reach::Service)),
+            EntityKind::Rack => things.push((Some(name), Reach::Rack)),
+            EntityKind::Zone => things.push((Some(name), Reach::Zone)),
+            _ => {}
         }
     }
 }

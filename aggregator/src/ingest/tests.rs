@@ -369,27 +369,3 @@ async fn a_certificate_speaks_for_its_own_node_only() {
     assert!(asked.try_recv().is_err(), "the core was asked all the same");
     server.abort();
 }
-
-#[tokio::test]
-async fn health_and_metrics_tell_how_it_is_doing() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let store = Box::new(MemoryStore::default());
-    let aggregator = Aggregator::bind_with(config(), Clock::System, store).await.unwrap();
-    let http = aggregator.http_addr().unwrap();
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(aggregator.run(stop.clone()));
-    let get = async |path: &str| {
-        let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).await.unwrap();
-        page
-    };
-    while !get("/healthz").await.starts_with("HTTP/1.1 200 OK") {
-        tokio::task::yield_now().await;
-    }
-    assert!(get("/metrics").await.contains("gpuwarden_aggregator_store_healthy 1"));
-    assert!(get("/").await.starts_with("HTTP/1.1 404"));
-    stop.cancel();
-    task.await.unwrap().unwrap();
-}

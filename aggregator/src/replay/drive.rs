@@ -11,7 +11,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, NodeId};
 
 use super::line::{Line, Word};
-use crate::correlate::{Policy, Signal, State, Touched, apply};
+use crate::correlate::{self, Policy, Signal, State, Touched, apply};
 use crate::incident::Refusal;
 use crate::intake::{self, Stale, TICK, TICKS_PER_RENEWAL};
 use crate::node::{Link, Node, SessionId, lost_finding};
@@ -106,6 +106,19 @@ impl Drive {
                 self.streams.remove(&node);
                 self.hear(now, &node, touched);
             }
+            // What a restart does is not replayed yet.
+            Word::Started | Word::Stopped | Word::Missed(_) => {}
+            Word::Hello(node, _) => {
+                self.streams.remove(&node);
+                self.hear(now, &node, touched);
+            }
+            Word::Outside { observed_at, finding, why } if why.is_empty() => {
+                correlate::outside(&mut self.state, now, observed_at, *finding, touched);
+            }
+            Word::Outside { observed_at, finding, why } => {
+                self.state.lapse(now, &finding, observed_at, &why, touched);
+            }
+            Word::Recorded(change) => self.state.record(now, &change, touched),
             Word::Command(id, command) => self.state.command(now, id, command, touched)?,
         }
         Ok(())

@@ -1,4 +1,8 @@
--- Version 2. A change has a key, so that it is kept once however often it is told. Rows without one
--- are from version 1.
-ALTER TABLE change ADD COLUMN key TEXT;
-CREATE UNIQUE INDEX change_by_key ON change (key);
+-- From version 1 to version 2.
+ALTER TABLE batch ADD COLUMN taken_ns INTEGER;
+ALTER TABLE node ADD COLUMN busy TEXT;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    at_ns INTEGER NOT NULL,
+    line TEXT NOT NULL
+) STRICT;

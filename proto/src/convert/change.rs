@@ -111,7 +111,7 @@ fn too_much() -> Refused {
     Refused { field: "change.about", fault: format!("names more than {ABOUT_MAX} things") }
 }
 
-/// What stores before version 2 kept: no more than what an agent saw.
+/// What stores before version 3 kept: no more than what an agent saw.
 fn seen_before(node: &str, observed_ns: u64, seen: pb::Change) -> Result<RecordedChange, Refused> {
     let node =
         NodeId::new(node).map_err(|error| Refused::because("change.node")(error.to_string()))?;

@@ -13,7 +13,7 @@ use crate::vocab::{IncidentId, NodeId};
 impl From<Member> for pb::Member {
     fn from(member: Member) -> Self {
         Self {
-            node: member.node.as_str().to_owned(),
+            node: member.node.map_or_else(String::new, |node| node.as_str().to_owned()),
             rule: member.rule.as_str().to_owned(),
             subject: Some(member.subject.into()),
             summary: member.summary,
@@ -25,6 +25,7 @@ impl From<Member> for pb::Member {
             grade: grade_to_wire(member.grade).into(),
             score: member.score,
             gpu_uuids: gpus_to_wire(&member.gpus),
+            about: member.about.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -33,9 +34,9 @@ impl TryFrom<pb::Member> for Member {
     type Error = Refused;
 
     fn try_from(wire: pb::Member) -> Result<Self, Refused> {
+        let node = (!wire.node.is_empty()).then(|| NodeId::new(&wire.node)).transpose();
         Ok(Self {
-            node: NodeId::new(&wire.node)
-                .map_err(|error| Refused::because("member.node")(error.to_string()))?,
+            node: node.map_err(|error| Refused::because("member.node")(error.to_string()))?,
             rule: parse("member.rule", &wire.rule)?,
             subject: subject(wire.subject)?,
             grade: grade_from_wire(wire.grade)?,
@@ -47,6 +48,7 @@ impl TryFrom<pb::Member> for Member {
             reason: wire.reason,
             score: wire.score,
             gpus: gpus_from_wire(&wire.gpu_uuids)?,
+            about: each(wire.about, TryInto::try_into)?,
         })
     }
 }

@@ -63,7 +63,7 @@ pub fn encode_change(change: &RecordedChange) -> Vec<u8> {
     pb::RecordedChange::from(change.clone()).encode_to_vec()
 }
 
-/// Decodes a change, also in the form that stores kept before version 2.
+/// Decodes a change, also in the form that stores kept before version 3.
 ///
 /// # Errors
 ///
