@@ -32,6 +32,16 @@ impl Taken {
         }
     }
 
+    /// What became of it, in a word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::New(_) => "recorded",
+            Self::Ended(_) => "ended",
+            Self::Known(_) => "known",
+        }
+    }
+
     /// There is something to be written.
     #[must_use]
     pub fn is_news(&self) -> bool {

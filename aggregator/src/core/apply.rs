@@ -166,6 +166,7 @@ impl Core {
 
     fn change(&mut self, observed: RecordedChange) {
         let taken = self.ledger.take(observed);
+        self.metrics.change_told(taken.change().origin, taken.word());
         if taken.is_news() {
             self.pending.change(taken.change().clone());
         }
@@ -178,7 +179,16 @@ impl Core {
         }
         let mut touched = Touched::default();
         let taken = told.into_iter().map(|told| {
-            let taken = self.ledger.take(told.recorded(now)?);
+            let origin = told.origin;
+            let read = told.recorded(now);
+            let taken = match read {
+                Ok(change) => self.ledger.take(change),
+                Err(fault) => {
+                    self.metrics.change_told(origin, "refused");
+                    return Err(fault);
+                }
+            };
+            self.metrics.change_told(origin, taken.word());
             if taken.is_news() {
                 self.state.record(now, taken.change(), &mut touched);
                 self.pending.change(taken.change().clone());
