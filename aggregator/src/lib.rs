@@ -32,6 +32,7 @@ pub mod http;
 pub mod incident;
 pub mod ingest;
 pub mod intake;
+pub mod kubernetes;
 pub mod ledger;
 pub mod node;
 pub mod outside;
@@ -187,8 +188,16 @@ impl Aggregator {
         };
         let router = http::router(app);
         let http = http::serve(http, router, Arc::clone(&metrics), edges.clone());
+        let cluster = config.kubernetes.clone();
+        let (own_desk, own_clock, own_stop) = (desk.clone(), clock.clone(), edges.clone());
+        let rollouts = async {
+            if let Some(settings) = cluster {
+                kubernetes::run(settings, own_desk, own_clock, own_stop).await;
+            }
+        };
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
-        let (result, served, ()) = tokio::join!(core, serve(grpc, ingest, desk, &edges), http);
+        let grpc = serve(grpc, ingest, desk, &edges);
+        let (result, served, (), ()) = tokio::join!(core, grpc, http, rollouts);
         result?;
         served
     }

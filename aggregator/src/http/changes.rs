@@ -168,7 +168,7 @@ mod tests {
         let served = Served::start().await;
         let body = r#"[{"summary":"a","key":"a"},{"summary":""},{"summary":"c","model":"x:"}]"#;
         let told = post(&served, "/api/v1/changes", "", body).await;
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @r#"400 {"recorded":1,"known":0,"refused":2,"keys":["a"],"errors":["[1].summary: is missing or blank","about: `x:` is no version of a model (try bert:7)"]}"#);
         served.stop().await;
     }
 

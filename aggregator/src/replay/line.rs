@@ -261,7 +261,7 @@ mod tests {
         1: expected value
         12: `noon` is not an instant from 1970 to 2554 in RFC 3339, like 2026-11-23T08:50:22.851Z
         1: missing field `node`, who told it
-        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `command`
+        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `recorded`, `command`
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64

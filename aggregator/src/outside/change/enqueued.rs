@@ -80,7 +80,31 @@ mod tests {
             "links":[{"href":"https://ci/220","text":"build"}]}"#;
         let ChangeEvent { routing_key, told } = change(body).unwrap();
         assert_eq!(routing_key, "samplekeyhere");
-        insta::assert_debug_snapshot!(told, @"");
+        insta::assert_debug_snapshot!(told, @r#"
+        Told {
+            key: Some(
+                "change/e6f401ba00e17fe7",
+            ),
+            kind: Rollout,
+            about: [
+                Entity {
+                    kind: Service,
+                    name: "search",
+                    node: None,
+                },
+            ],
+            summary: "Build Success - deploy of search",
+            by: "ci-runner",
+            origin: Webhook,
+            link: "https://ci/220",
+            started_at: Some(
+                2026-11-23T14:00:00.000Z,
+            ),
+            finished_at: None,
+            before: "",
+            after: "",
+        }
+        "#);
     }
 
     #[test]

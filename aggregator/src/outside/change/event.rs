@@ -134,7 +134,33 @@ mod tests {
             "data":{"context":{"version":"0.4.1"},"subject":{"id":"prod/search","type":"service",
             "content":{"environment":{"id":"prod"},"artifactId":"pkg:oci/search@sha256:9"}}}}"#,
         );
-        insta::assert_debug_snapshot!(told, @"");
+        insta::assert_debug_snapshot!(told, @r#"
+        Told {
+            key: Some(
+                "/ci/argo#271069a8",
+            ),
+            kind: Rollout,
+            about: [
+                Entity {
+                    kind: Service,
+                    name: "search",
+                    node: None,
+                },
+            ],
+            summary: "service search upgraded: pkg:oci/search@sha256:9",
+            by: "/ci/argo",
+            origin: Webhook,
+            link: "",
+            started_at: Some(
+                2026-11-23T14:00:00.000Z,
+            ),
+            finished_at: Some(
+                2026-11-23T14:00:00.000Z,
+            ),
+            before: "",
+            after: "pkg:oci/search@sha256:9",
+        }
+        "#);
     }
 
     #[test]

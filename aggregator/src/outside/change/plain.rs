@@ -126,7 +126,16 @@ mod tests {
             refused(r#"{"summary":"a","node":"a\u0007"}"#),
             refused(r#"{"summary":"a","started_at":"noon"}"#),
             refused(&many),
-        ].join("\n"), @"");
+        ].join("\n"), @r"
+        body: no JSON: expected ident at line 1 column 2
+        kind: `magic` is not a change (one of: model-loaded, model-unloaded, model-deployed, server-restarted, driver-changed, agent-started, agent-stopped, config-changed, rollout, infrastructure, other)
+        colour: is not a field of a change (they are: kind, summary, service, model, node, rack, zone, driver, by, link, key, started_at, finished_at, before, after)
+        about: name it with service, model, node, rack, zone or driver
+        model: should be a list of texts
+        node: NodeId has control characters
+        started_at: `noon` is not an instant from 1970 to 2554 in RFC 3339, like 2026-11-23T08:50:22.851Z
+        body: 201 at one time, at most 200: send them in parts
+        ");
     }
 
     proptest! {
