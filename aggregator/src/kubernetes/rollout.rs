@@ -150,13 +150,19 @@ mod tests {
             told(rollouts.see(seen(2, true), at(30))),
             told(rollouts.see(seen(2, true), at(40))),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        -
+        kubernetes/prod/triton-search/u1/2 service search: deployment prod/triton-search goes from triton:1 to triton:2 Some(10) None
+        -
+        kubernetes/prod/triton-search/u1/2 service search: deployment prod/triton-search goes from triton:1 to triton:2 Some(10) Some(30)
+        -
+        ");
     }
 
     #[test]
     fn what_is_on_its_way_when_it_is_first_seen_is_told_and_what_is_not_is_no_change() {
         assert_eq!(rollouts().see(seen(1, true), at(0)), None);
-        insta::assert_snapshot!(told(rollouts().see(seen(1, false), at(0))), @"");
+        insta::assert_snapshot!(told(rollouts().see(seen(1, false), at(0))), @"kubernetes/prod/triton-search/u1/1 service search: deployment prod/triton-search runs triton:1, on its way when it was first seen Some(0) None");
     }
 
     #[test]

@@ -172,7 +172,10 @@ async fn a_rollout_is_told_when_it_begins_and_when_it_ends() {
         ]),
     ];
     let (told, asked) = watched(script, 2).await;
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    deployment prod/search goes from triton:1 to triton:2
+    deployment prod/search goes from triton:1 to triton:2, done
+    ");
     assert_eq!(asked, ["limit=200 -", "watch=1&resourceVersion=5 -"]);
 }
 
