@@ -152,6 +152,7 @@ mod tests {
         let at = Timestamp::from_unix_s;
         let seen = RecordedChange::observed(&node, at(60), &seen);
         let told = Told {
+            key: Some("ci-7".to_owned()),
             about: vec![Entity::fleet(EntityKind::Service, "search")],
             by: "ann".to_owned(),
             link: "https://ci/7".to_owned(),

@@ -213,7 +213,7 @@ impl Told {
         let Self { kind, about, summary, by, origin, .. } = self;
         let about: Vec<String> = about.iter().map(ToString::to_string).collect();
         let text = format!("{kind}\n{}\n{summary}\n{by}\n{at}", about.join("\n"));
-        short_key(&format!("{origin}\n{text}"))
+        hashed(origin.as_str(), &text)
     }
 }
 
@@ -222,9 +222,14 @@ impl Told {
 pub fn short_key(text: &str) -> ChangeKey {
     ChangeKey::new(text).unwrap_or_else(|_| {
         let start: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
-        let key = format!("{start}#{:016x}{:016x}", fnv(text, 0), fnv(text, 1));
-        ChangeKey::new(&key).expect("a short text without control characters")
+        hashed(&start, text)
     })
+}
+
+/// A key of a short beginning and the hash of a text.
+fn hashed(start: &str, text: &str) -> ChangeKey {
+    let key = format!("{start}#{:016x}{:016x}", fnv(text, 0), fnv(text, 1));
+    ChangeKey::new(&key).expect("a short text without control characters")
 }
 
 /// FNV-1a, begun with a seed: the same text gives the same number in every version and on every
