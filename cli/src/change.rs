@@ -162,7 +162,11 @@ mod tests {
         };
         let told = told.recorded(at(140)).expect("a good change");
         let table = render(&[told.clone(), seen], at(200), Paint::Plain);
-        insta::assert_snapshot!(table, @"");
-        insta::assert_snapshot!(receipt(&told, true), @"");
+        insta::assert_snapshot!(table, @r"
+        AGE    CHANGE            OF                       ORIGIN   BY   WHAT                    LINK
+        2 min  rollout           service search           webhook  ann  search 7 (took 1 min)   https://ci/7
+        2 min  server-restarted  server default of node…  agent         Triton default began…
+        ");
+        insta::assert_snapshot!(receipt(&told, true), @"known already: rollout of service search, key ci-7");
     }
 }

@@ -331,7 +331,31 @@ mod tests {
 
     #[test]
     fn a_suspected_change_is_named_with_the_way_back() {
-        insta::assert_snapshot!(page(&sample::deployed()), @"");
+        insta::assert_snapshot!(page(&sample::deployed()), @r"
+        #9  P2  high-error-rate   open   12 min
+
+          model resnet50 fails 40 % of requests
+          cause     change ci-7 (89 %): explains 1 of 1 members, began first, rollout of service search 4
+                    min before
+          change    rollout by ann at 14:02:11 (89 %): search 7 with new weights, see https://ci.example/7
+          touches   node-b model resnet50 (1 of 1 findings active)
+          type      high-error-rate: its first finding leads to high-error-rate
+          severity  P2: part of the replicas is degraded
+
+          findings
+            error-rate-high on node-b model resnet50 (degraded, active 12 min)
+              40 % of requests fail
+              here because it was the first
+
+          timeline (UTC)
+            14:02:12  suspected     rollout is suspected: search 7
+
+          next      runbook high-error-rate (runbooks/high-error-rate.md)
+                    take it: gpuwarden incidents ack 9
+          why       gpuwarden incidents explain 9
+          undo      runbook high-error-rate, step 4: roll back the model version
+                    $ kubectl rollout undo deployment/{deployment} -n {namespace}
+        ");
     }
 
     #[test]
