@@ -195,7 +195,7 @@ pub fn apply(
         Signal::Finding { observed_at, backlog, finding } => {
             state.finding(now, Some(node), finding, observed_at, backlog, touched);
         }
-        Signal::Change(change) => state.change(Arc::new(change)),
+        Signal::Change(change) => state.change(&Arc::new(change)),
         Signal::Snapshot(snapshot) => state.snapshot(now, node, snapshot, touched),
         Signal::Lost(finding) => {
             let raised_at = finding.raised_at;
@@ -308,12 +308,12 @@ impl State {
 
     /// Takes up a change again that was known before a restart.
     pub fn recall(&mut self, change: RecordedChange) {
-        self.change(Arc::new(change));
+        self.change(&Arc::new(change));
     }
 
     /// Takes up a change that somebody recorded. It may be told after trouble that it brought about.
     pub fn record(&mut self, now: Timestamp, change: &RecordedChange, touched: &mut Touched) {
-        self.change(Arc::new(change.clone()));
+        self.change(&Arc::new(change.clone()));
         let mut late = Vec::new();
         for (id, case) in self.cases.iter().rev().take(LATE_MAX) {
             let mut members = case.incident().members.iter().take(candidate::ANCHORS);
@@ -336,8 +336,8 @@ impl State {
         }
     }
 
-    fn change(&mut self, change: Arc<RecordedChange>) {
-        self.changes.note(&change);
+    fn change(&mut self, change: &Arc<RecordedChange>) {
+        self.changes.note(change);
         let told = change.about.first().filter(|_| change.origin == ChangeOrigin::Agent);
         let Some((entity, node)) = told.and_then(|entity| Some((entity, entity.node.as_ref()?)))
         else {

@@ -192,7 +192,7 @@ impl Aggregator {
         let (own_desk, own_clock, own_stop) = (desk.clone(), clock.clone(), edges.clone());
         let rollouts = async {
             if let Some(settings) = cluster {
-                kubernetes::run(settings, own_desk, own_clock, own_stop).await;
+                Box::pin(kubernetes::run(settings, own_desk, own_clock, own_stop)).await;
             }
         };
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
@@ -246,7 +246,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             Aggregator::bind_with(config.clone(), Clock::System, Box::new(store)).await?;
         let (grpc, http) = (aggregator.grpc_addr()?, aggregator.http_addr()?);
         tracing::info!(%grpc, %http, sqlite = store::sqlite_version(), "the aggregator serves");
-        match aggregator.run(stop.clone()).await {
+        match Box::pin(aggregator.run(stop.clone())).await {
             Err(error) if is_replaced(&error) => tracing::warn!(%error, "beginning anew"),
             ended => return ended,
         }

@@ -115,7 +115,7 @@ fn list(version: &str, items: &[Value]) -> Reply {
     Reply::List(json!({ "metadata": { "resourceVersion": version }, "items": items }))
 }
 
-fn line(kind: &str, object: Value) -> Value {
+fn line(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
 }
 
@@ -166,9 +166,9 @@ async fn a_rollout_is_told_when_it_begins_and_when_it_ends() {
     let script = vec![
         list("5", &[deployment("5", 1, 2)]),
         Reply::Stays(vec![
-            line("MODIFIED", deployment("6", 2, 0)),
-            line("MODIFIED", deployment("7", 2, 1)),
-            line("MODIFIED", deployment("8", 2, 2)),
+            line("MODIFIED", &deployment("6", 2, 0)),
+            line("MODIFIED", &deployment("7", 2, 1)),
+            line("MODIFIED", &deployment("8", 2, 2)),
         ]),
     ];
     let (told, asked) = watched(script, 2).await;
@@ -184,8 +184,8 @@ async fn a_watch_that_ends_goes_on_from_its_last_bookmark() {
     let bookmark = json!({ "metadata": { "resourceVersion": "90" } });
     let script = vec![
         list("5", &[deployment("5", 1, 2)]),
-        Reply::Watch(vec![line("BOOKMARK", bookmark)]),
-        Reply::Stays(vec![line("MODIFIED", deployment("91", 2, 2))]),
+        Reply::Watch(vec![line("BOOKMARK", &bookmark)]),
+        Reply::Stays(vec![line("MODIFIED", &deployment("91", 2, 2))]),
     ];
     let (told, asked) = watched(script, 1).await;
     assert_eq!(told, ["deployment prod/search goes from triton:1 to triton:2, done"]);
@@ -195,7 +195,7 @@ async fn a_watch_that_ends_goes_on_from_its_last_bookmark() {
 #[tokio::test]
 async fn a_watch_that_is_too_old_lists_again_and_tells_what_changed_meanwhile() {
     let gone = json!({ "code": 410, "message": "too old resource version" });
-    for too_old in [Reply::Watch(vec![line("ERROR", gone)]), Reply::Status("410 Gone")] {
+    for too_old in [Reply::Watch(vec![line("ERROR", &gone)]), Reply::Status("410 Gone")] {
         let script = vec![
             list("5", &[deployment("5", 1, 2)]),
             too_old,
@@ -214,8 +214,8 @@ async fn a_server_that_fails_is_asked_again_and_nothing_is_told_twice() {
         Reply::Status("403 Forbidden"),
         list("5", &[deployment("5", 1, 2)]),
         Reply::Watch(vec![json!("no line")]),
-        Reply::Watch(vec![line("MODIFIED", deployment("6", 2, 0))]),
-        Reply::Stays(vec![line("MODIFIED", deployment("7", 2, 2))]),
+        Reply::Watch(vec![line("MODIFIED", &deployment("6", 2, 0))]),
+        Reply::Stays(vec![line("MODIFIED", &deployment("7", 2, 2))]),
     ];
     let (told, _) = watched(script, 2).await;
     assert_eq!(

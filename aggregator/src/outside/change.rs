@@ -3,7 +3,7 @@
 //!
 //! - [`plain`]: our own form, one change or a list of them
 //! - [`event`]: CloudEvents 1.0
-//! - [`enqueued`]: `/v2/change/enqueue`
+//! - [`enqueued`]: what is posted to `/v2/change/enqueue`
 
 pub mod enqueued;
 pub mod event;
