@@ -14,14 +14,14 @@ mod shadow;
 mod silence;
 mod writer;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{NoChange, RecordedChange, Told};
 use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::{Event, Subject};
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::shadow::Report;
@@ -51,13 +51,14 @@ use crate::correlate::{State, Touched};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Passing, TICK};
+use crate::ledger::{Ledger, Taken};
 use crate::node::SessionId;
 use crate::outside::Outside;
 use crate::outside::register::{Active, Register};
 use crate::replay::line::Word;
 use crate::resume::resume;
 use crate::status::Metrics;
-use crate::store::{Loaded, Retention, StoreError, Transaction};
+use crate::store::{CHANGES_LOADED, Loaded, Retention, StoreError, Transaction};
 use crate::suppress::{LISTED_FOR, Suppressor};
 use crate::watch::{Board, Watch};
 
@@ -123,12 +124,17 @@ pub enum Request {
     /// What a candidate config would have done otherwise; `None` where there is none.
     Shadow(oneshot::Sender<Option<Report>>),
     /// What was changed, newest first.
-    Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
+    Changes(usize, oneshot::Sender<Vec<RecordedChange>>),
+    /// Changes are told.
+    Record(Vec<Told>, oneshot::Sender<Recorded>),
     /// What stands where, down to things of this kind.
     Tree(EntityKind, oneshot::Sender<Vec<Branch>>),
     /// What is known of the thing of a name.
     Portrait(String, oneshot::Sender<Result<Portrait, NotFound>>),
 }
+
+/// What became of each change that was told, once all of them are on disk.
+pub type Recorded = Result<Vec<Result<Taken, NoChange>>, CommandError>;
 
 /// There are as many nodes as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -144,6 +150,9 @@ pub enum CommandError {
     /// It has been, but is not on disk.
     #[error("taken up, but not on disk yet: {0}")]
     NotStored(StoreError),
+    /// So much waits for the disk that no more is taken up.
+    #[error("too much waits for the disk; nothing was taken up, tell it again later")]
+    Full,
 }
 
 enum Input {
@@ -168,7 +177,7 @@ pub struct Core {
     register: Register,
     board: Board,
     sessions: Sessions,
-    changes: VecDeque<ObservedChange>,
+    ledger: Ledger,
     pending: Pending,
     journal: Journal,
     shadow: Option<Box<Shadow>>,
@@ -251,7 +260,7 @@ impl Core {
             register,
             board,
             sessions: Sessions::default(),
-            changes: changes.into(),
+            ledger: Ledger::new(changes, CHANGES_LOADED),
             pending: Pending::default(),
             journal: Journal::new(next_order),
             shadow,
@@ -382,6 +391,9 @@ impl Core {
         debts.silence_answers.into_iter().for_each(SilenceAnswer::give);
         for (receipts, answer) in debts.receipts {
             drop(answer.send(Ok(receipts)));
+        }
+        for (taken, answer) in debts.recordings {
+            drop(answer.send(Ok(taken)));
         }
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gpuwarden_proto::vocab::Sender;
+use gpuwarden_proto::vocab::{ChangeOrigin, Sender};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -85,6 +85,15 @@ pub struct Told {
     pub outcome: Heard,
 }
 
+/// The labels of changes that were told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChangeTold {
+    /// By whom: `agent`, `person`, `webhook` or `kubernetes`.
+    pub origin: &'static str,
+    /// What became of it: `recorded`, `ended`, `known` or `refused`.
+    pub outcome: &'static str,
+}
+
 /// The label of refused HTTP requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct HttpReason {
@@ -144,6 +153,8 @@ pub struct Metrics {
     pub http_refused: Family<HttpReason, Counter>,
     /// Signals from elsewhere, by sender and by what became of them.
     pub signals: Family<Told, Counter>,
+    /// Changes that were told, by who tells and by what became of them.
+    pub changes: Family<ChangeTold, Counter>,
     /// Alerts that their sender left out of what it sent, by its own count.
     pub alerts_truncated: Counter,
     /// What is told from elsewhere and not over.
@@ -245,6 +256,11 @@ impl Metrics {
         }
     }
 
+    /// One more change told.
+    pub fn change_told(&self, origin: ChangeOrigin, outcome: &'static str) {
+        self.changes.get_or_create(&ChangeTold { origin: origin.as_str(), outcome }).inc();
+    }
+
     /// The page that Prometheus reads.
     ///
     /// # Errors
@@ -265,6 +281,7 @@ impl Metrics {
         r.register("calls_late", "Calls not answered in time", self.calls_late.clone());
         r.register("http_refused", "HTTP requests refused", self.http_refused.clone());
         r.register("signals", "Signals from elsewhere", self.signals.clone());
+        r.register("changes", "Changes told", self.changes.clone());
         r.register("alerts_truncated", "Alerts left out by senders", self.alerts_truncated.clone());
         r.register(
             "outside_active",

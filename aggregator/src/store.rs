@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::correlate::RESTING_MAX;
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::silence::Silence;
@@ -25,7 +25,7 @@ pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
 /// Changes that are loaded at the start.
-pub const CHANGES_LOADED: usize = 1000;
+pub const CHANGES_LOADED: usize = 10_000;
 /// Incidents resolved although members were active that are loaded at the start, the newest.
 pub const FORCED_LOADED: usize = 1000;
 
@@ -103,8 +103,8 @@ pub struct Transaction {
     pub incidents: Vec<Arc<Incident>>,
     /// Nodes as they now are.
     pub nodes: Vec<NodeRow>,
-    /// Changes that were observed.
-    pub changes: Vec<ObservedChange>,
+    /// Changes; one with a key that is stored takes its place.
+    pub changes: Vec<RecordedChange>,
     /// Silences as they now are.
     pub silences: Vec<Silence>,
     /// The number that the next incident gets.
@@ -137,7 +137,7 @@ pub struct Loaded {
     /// Their watermarks.
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// The newest changes, oldest first.
-    pub changes: Vec<ObservedChange>,
+    pub changes: Vec<RecordedChange>,
     /// Silences, by number.
     pub silences: Vec<Silence>,
     /// The number that the next silence gets.
@@ -155,7 +155,7 @@ pub struct Loaded {
 pub struct Retention {
     /// Batches that came, and journal rows taken up, before this instant.
     pub batches_before: Timestamp,
-    /// Incidents resolved, and changes observed, before this instant.
+    /// Incidents resolved, and changes begun, before this instant.
     pub incidents_before: Timestamp,
     /// Silences that were over before this instant.
     pub silences_before: Timestamp,

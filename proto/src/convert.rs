@@ -1,6 +1,7 @@
 //! Wire to words and back. What cannot be put into words is refused with a reason that names the
 //! field; nothing is guessed.
 
+mod change;
 mod event;
 mod fleet;
 mod incident;

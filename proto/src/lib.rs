@@ -7,6 +7,7 @@
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
 //! - [`silence`]: what people hold back, and what holds an incident back
+//! - [`change`]: what was done to the fleet, whoever tells of it
 //! - [`trace`]: where one event went
 //! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
@@ -14,6 +15,7 @@
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
 
+pub mod change;
 pub mod convert;
 pub mod entity;
 pub mod event;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use gpuwarden_proto::pb::change_service_server::ChangeServiceServer;
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
@@ -17,7 +18,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Shadow, Signals, Silences, Topology};
+use super::{Changes, Fleet, Incidents, Shadow, Signals, Silences, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -46,7 +47,8 @@ impl Routes {
             shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
             silences: SilenceServiceServer::new(Silences(desk.clone())),
-            topology: TopologyServiceServer::new(Topology(desk)),
+            topology: TopologyServiceServer::new(Topology(desk.clone())),
+            changes: ChangeServiceServer::new(Changes(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
     }
@@ -80,6 +82,7 @@ struct People {
     shadow: ShadowServiceServer<Shadow>,
     topology: TopologyServiceServer<Topology>,
     silences: SilenceServiceServer<Silences>,
+    changes: ChangeServiceServer<Changes>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -104,6 +107,8 @@ impl Service<http::Request<Body>> for People {
             self.topology.call(request)
         } else if is_for::<SilenceServiceServer<Silences>>(&request) {
             self.silences.call(request)
+        } else if is_for::<ChangeServiceServer<Changes>>(&request) {
+            self.changes.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

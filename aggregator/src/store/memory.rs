@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
@@ -35,7 +35,7 @@ struct Tables {
     marks: BTreeMap<(NodeId, Epoch), Seq>,
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     nodes: BTreeMap<NodeId, NodeRow>,
-    changes: Vec<ObservedChange>,
+    changes: Vec<RecordedChange>,
     silences: BTreeMap<SilenceId, Silence>,
     next_silence: u64,
     next_incident: u64,
@@ -106,7 +106,12 @@ impl Store for MemoryStore {
             }
             tables.nodes.insert(node.id.clone(), node);
         }
-        tables.changes.extend(transaction.changes.iter().cloned());
+        for change in &transaction.changes {
+            match tables.changes.iter_mut().find(|known| known.key == change.key) {
+                Some(known) => *known = change.clone(),
+                None => tables.changes.push(change.clone()),
+            }
+        }
         for silence in &transaction.silences {
             tables.next_silence = tables.next_silence.max(silence.id.0 + 1);
             tables.silences.insert(silence.id, silence.clone());
@@ -156,7 +161,7 @@ impl Store for MemoryStore {
         });
         let instant = retention.incidents_before;
         tables.incidents.retain(|_, each| each.resolved_at.is_none_or(|at| at >= instant));
-        tables.changes.retain(|change| change.observed_at >= instant);
+        tables.changes.retain(|change| change.started_at >= instant);
         tables.silences.retain(|_, silence| silence.over_at() >= retention.silences_before);
         Ok(before - rows(&tables))
     }

@@ -109,7 +109,11 @@ impl<'a> Facts<'a> {
             EntityKind::Cluster => has(&MatchKey::Cluster),
             EntityKind::Tenant => has(&MatchKey::Tenant),
             EntityKind::MigInstance => has(&MatchKey::Gpu),
-            EntityKind::Process | EntityKind::Replica | EntityKind::Source | EntityKind::Alert => {
+            EntityKind::Process
+            | EntityKind::Replica
+            | EntityKind::Source
+            | EntityKind::Alert
+            | EntityKind::Change => {
                 told || named(&Entity::of(self.member.node.as_ref(), &self.member.subject))
             }
         }
