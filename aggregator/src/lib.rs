@@ -10,6 +10,7 @@
 //! - [`core`]: the one task that owns the state
 //! - [`intake`], [`graph`], [`correlate`], [`incident`], [`classify`], [`replica`], [`node`]: what
 //!   things mean; pure
+//! - [`slo`]: what is promised of services, and what is left of it; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -34,6 +35,7 @@ pub mod query;
 pub mod replay;
 pub mod replica;
 pub mod service;
+pub mod slo;
 pub mod status;
 pub mod store;
 pub mod trace;

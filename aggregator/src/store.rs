@@ -21,6 +21,8 @@ pub use memory::{Fault, MemoryStore};
 pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
+use crate::slo::kept::Kept;
+
 /// Changes that are loaded at the start.
 pub const CHANGES_LOADED: usize = 1000;
 
@@ -67,6 +69,8 @@ pub struct Transaction {
     pub nodes: Vec<NodeRow>,
     /// Changes that were observed.
     pub changes: Vec<ObservedChange>,
+    /// Counts and alarms of objectives.
+    pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -75,12 +79,13 @@ impl Transaction {
     /// It would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { batches, marks, incidents, nodes, changes, next_incident: _ } = self;
+        let Self { batches, marks, incidents, nodes, changes, slo, next_incident: _ } = self;
         batches.is_empty()
             && marks.is_empty()
             && incidents.is_empty()
             && nodes.is_empty()
             && changes.is_empty()
+            && slo.is_empty()
     }
 }
 
@@ -95,6 +100,8 @@ pub struct Loaded {
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// The newest changes, oldest first.
     pub changes: Vec<ObservedChange>,
+    /// Counts by length and beginning of their buckets, and the alarms that are on.
+    pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// Records that this version cannot read; they stay where they are.

@@ -154,6 +154,7 @@ fn model(text: &str) -> Model {
         requests_per_s: rate.parse().ok(),
         pending: None,
         gpus: Vec::new(),
+        served: None,
     }
 }
 

@@ -126,6 +126,7 @@ mod tests {
             requests_per_s: None,
             pending: None,
             gpus: Vec::new(),
+            served: None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
 //! - [`trace`]: where one event went
+//! - [`slo`]: what is promised of services, and what is left of it
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
@@ -18,6 +19,7 @@ pub mod fleet;
 pub mod incident;
 pub mod inventory;
 pub mod settings;
+pub mod slo;
 pub mod time;
 pub mod trace;
 pub mod uplink;

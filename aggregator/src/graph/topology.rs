@@ -6,8 +6,12 @@ use std::sync::Arc;
 use gpuwarden_proto::settings::{Document, Problem, Section};
 use gpuwarden_proto::vocab::{ModelName, NodeId};
 
+use crate::slo::objective::{self, Objective};
+
 /// Sections of one kind that a file may have.
 const SECTIONS_MAX: usize = 100_000;
+/// Services that may promise something: each promise takes memory for thirty days of counts.
+const PROMISING_MAX: usize = 2_000;
 /// The longest name of a rack, zone, service or tenant, in bytes.
 const NAME_MAX_BYTES: usize = 253;
 
@@ -35,6 +39,8 @@ pub struct Service {
     pub depends_on: Vec<Arc<str>>,
     /// It is on management's list: its complete outage is always P1.
     pub critical: bool,
+    /// What is promised of it.
+    pub objectives: Vec<Objective>,
 }
 
 impl Topology {
@@ -64,6 +70,10 @@ fn read(root: &mut Section<'_>) -> Topology {
     }
     for mut section in sections(root, "service") {
         service(&mut section, &mut topology);
+    }
+    let promising = topology.services.values().filter(|each| !each.objectives.is_empty()).count();
+    if promising > PROMISING_MAX {
+        root.problem("service", &format!("at most {PROMISING_MAX} may have objectives"));
     }
     topology
 }
@@ -96,7 +106,11 @@ fn service(section: &mut Section<'_>, topology: &mut Topology) {
         models: section.list("models", |text| ModelName::new(text).map_err(|e| e.to_string())),
         depends_on: section.list("depends_on", name),
         critical: section.flag("critical", false),
+        objectives: objective::read(section),
     };
+    if !service.objectives.is_empty() && service.models.is_empty() {
+        section.problem("models", "is empty, so nothing of what is promised could be counted");
+    }
     if topology.services.insert(Arc::clone(&called), service).is_some() {
         section.problem("name", &format!("\"{called}\" is given to two services"));
     }
@@ -118,11 +132,12 @@ mod tests {
         let text = "cluster = \"c1\"\n[[zone]]\nname = \"a\"\n\
                     [[rack]]\nname = \"r1\"\nzone = \"a\"\nnodes = [\"n1\", \"n2\"]\n\
                     [[service]]\nname = \"search\"\ntenant = \"shop\"\nmodels = [\"bert\"]\n\
-                    depends_on = [\"features\"]\ncritical = true\n";
+                    depends_on = [\"features\"]\ncritical = true\navailability = 0.999\n";
         let topology = Topology::parse("t.toml", text).unwrap();
         assert_eq!(topology.nodes.len(), 2);
         assert_eq!(topology.racks["r1"].as_ref(), "a");
         assert!(topology.services["search"].critical);
+        assert_eq!(topology.services["search"].objectives.len(), 1);
     }
 
     #[test]

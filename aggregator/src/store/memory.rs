@@ -1,6 +1,8 @@
 //! A store that forgets everything when it ends: for tests, and for trying things out. Its faults can
 //! be switched on.
 
+mod slo;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +36,7 @@ struct Tables {
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     nodes: BTreeMap<NodeId, NodeRow>,
     changes: Vec<ObservedChange>,
+    slo: slo::Table,
     next_incident: u64,
 }
 
@@ -93,6 +96,7 @@ impl Store for MemoryStore {
             tables.nodes.insert(node.id.clone(), node);
         }
         tables.changes.extend(transaction.changes.iter().cloned());
+        tables.slo.write(&transaction.slo);
         Ok(())
     }
 
@@ -105,6 +109,7 @@ impl Store for MemoryStore {
             nodes: tables.nodes.values().cloned().collect(),
             marks: tables.marks.iter().map(|((n, epoch), seq)| (n.clone(), *epoch, *seq)).collect(),
             changes: tables.changes[skip..].to_vec(),
+            slo: tables.slo.load(),
             next_incident: tables.next_incident.max(1),
             unreadable: 0,
         })

@@ -3,6 +3,7 @@
 
 mod disk;
 mod load;
+mod slo;
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -108,6 +109,7 @@ impl SqliteStore {
             let mut create = create;
             create().map_err(&failed)?;
         }
+        slo::prepare(&self.connection).map_err(&failed)?;
         Ok(())
     }
 
@@ -308,6 +310,7 @@ fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite:
         let row = params![ns(change.observed_at), encode_change(change)];
         tx.prepare_cached(INSERT_CHANGE)?.execute(row)?;
     }
+    slo::write(tx, &transaction.slo)?;
     if !transaction.incidents.is_empty() {
         tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;
     }

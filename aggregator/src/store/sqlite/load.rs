@@ -46,6 +46,7 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     loaded.changes.reverse();
     loaded.nodes = readable(db, SELECT_NODES, [], node, unreadable)?;
     loaded.marks = readable(db, SELECT_MARKS, [], mark, unreadable)?;
+    loaded.slo = super::slo::load(db)?;
     loaded.next_incident = unsigned(db.query_row(SELECT_NEXT, [], |row| row.get::<_, i64>(0))?);
     Ok(loaded)
 }
