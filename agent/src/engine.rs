@@ -231,6 +231,7 @@ impl Stand {
             suspects: seen.suspects,
             raised_at: now.wall.before(now.moment.since(since)),
             gpus: Vec::new(),
+            about: Vec::new(),
         };
         &mut self.told.insert((now.moment, finding)).1
     }
@@ -286,9 +287,12 @@ fn guarded(panics: &mut u64, check: impl FnOnce() -> Verdict) -> Verdict {
 fn server_of(subject: &Subject) -> Option<ServerName> {
     match subject {
         Subject::Model { server, .. } | Subject::Server { server } => Some(server.clone()),
-        Subject::Node | Subject::Gpu { .. } | Subject::Process { .. } | Subject::Source { .. } => {
-            None
-        }
+        Subject::Node
+        | Subject::Gpu { .. }
+        | Subject::Process { .. }
+        | Subject::Source { .. }
+        | Subject::Service { .. }
+        | Subject::Alert { .. } => None,
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::{Evidence, Subject, Unit};
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::vocab::{Grade, IncidentType, ModelName, NodeId, RuleId, Severity};
@@ -34,12 +35,13 @@ pub const fn type_of(rule: RuleId) -> IncidentType {
         | RuleId::QueueStall
         | RuleId::QueueRejecting
         | RuleId::LatencyHigh
-        | RuleId::KvCacheSaturated => IncidentType::HighLatency,
+        | RuleId::KvCacheSaturated
+        | RuleId::LatencyBurn => IncidentType::HighLatency,
         RuleId::NoisyNeighbour | RuleId::RogueProcess | RuleId::CpuThrottled => {
             IncidentType::NoisyNeighbour
         }
         RuleId::ModelUnavailable | RuleId::ServerUnavailable => IncidentType::ModelUnavailable,
-        RuleId::ErrorRateHigh => IncidentType::HighErrorRate,
+        RuleId::ErrorRateHigh | RuleId::AvailabilityBurn => IncidentType::HighErrorRate,
         RuleId::Xid
         | RuleId::GpuLost
         | RuleId::GpuRecoveryRequired
@@ -51,6 +53,7 @@ pub const fn type_of(rule: RuleId) -> IncidentType {
         | RuleId::NvlinkErrors => IncidentType::GpuHardware,
         RuleId::TelemetryBlind => IncidentType::TelemetryBlind,
         RuleId::NodeLost => IncidentType::NodeUnreachable,
+        RuleId::ExternalAlert | RuleId::UserReport => IncidentType::External,
     }
 }
 
@@ -103,6 +106,8 @@ pub enum Ground {
     },
     /// A node does not answer.
     Silent(NodeId),
+    /// Somebody outside calls it critical; whether it is about what management calls critical.
+    Told(bool),
     /// Gpuwarden does not see.
     Blind,
     /// The rule's own grade.
@@ -134,6 +139,10 @@ impl fmt::Display for Ground {
                 if *critical { f.write_str(", and the model is critical") } else { Ok(()) }
             }
             Self::Silent(node) => write!(f, "{node} does not answer"),
+            Self::Told(false) => f.write_str("who tells of it calls it critical"),
+            Self::Told(true) => {
+                f.write_str("who tells of it calls it critical, and the service is critical")
+            }
             Self::Blind => f.write_str("what cannot be seen is not known to be in trouble"),
             Self::Grade(rule, Grade::Warning) => write!(f, "{rule} may become trouble"),
             Self::Grade(rule, Grade::Degraded) => write!(f, "{rule}: service is degraded"),
@@ -142,14 +151,37 @@ impl fmt::Display for Ground {
     }
 }
 
+/// What management calls critical.
+#[derive(Clone, Copy)]
+pub struct Stakes<'a> {
+    /// Whether a model is.
+    pub model: &'a dyn Fn(&ModelName) -> bool,
+    /// Whether a service is.
+    pub service: &'a dyn Fn(&str) -> bool,
+}
+
+impl Stakes<'_> {
+    /// Whether any of the models and services that a member names is critical.
+    fn are_in(self, member: &Member) -> bool {
+        let own = match &member.subject {
+            Subject::Service { service } => (self.service)(service.as_str()),
+            _ => false,
+        };
+        own || member.about.iter().any(|entity| match entity.kind {
+            EntityKind::Service => (self.service)(&entity.name),
+            EntityKind::Model => {
+                ModelName::new(&entity.name).is_ok_and(|model| (self.model)(&model))
+            }
+            _ => false,
+        })
+    }
+}
+
 /// How urgent one member is by itself.
 #[must_use]
-pub fn assess(
-    member: &Member,
-    replicas: &Replicas,
-    critical: impl Fn(&ModelName) -> bool,
-) -> (Severity, Ground) {
-    let own = by_grade(member, replicas, &critical);
+pub fn assess(member: &Member, replicas: &Replicas, stakes: Stakes<'_>) -> (Severity, Ground) {
+    let critical = stakes.model;
+    let own = by_grade(member, replicas, stakes);
     let models = models_down(member, replicas);
     let worst_model = models
         .map(|model| by_replicas(model, replicas.of(model), critical(model)))
@@ -160,14 +192,18 @@ pub fn assess(
     }
 }
 
-fn by_grade(
-    member: &Member,
-    replicas: &Replicas,
-    critical: impl Fn(&ModelName) -> bool,
-) -> (Severity, Ground) {
+fn by_grade(member: &Member, replicas: &Replicas, stakes: Stakes<'_>) -> (Severity, Ground) {
+    let critical = stakes.model;
     let graded = Ground::Grade(member.rule, member.grade);
     match (member.rule, member.grade) {
-        (RuleId::NodeLost, _) => (Severity::P2, Ground::Silent(member.node.clone())),
+        (RuleId::NodeLost, _) => match &member.node {
+            Some(node) => (Severity::P2, Ground::Silent(node.clone())),
+            None => (Severity::P2, graded),
+        },
+        (RuleId::ExternalAlert | RuleId::UserReport, Grade::Down) => {
+            let vital = stakes.are_in(member);
+            (if vital { Severity::P1 } else { Severity::P2 }, Ground::Told(vital))
+        }
         (RuleId::TelemetryBlind, _) => (Severity::P4, Ground::Blind),
         (RuleId::ErrorRateHigh, _) => match failing(&member.evidence) {
             Some(ratio) => {
@@ -214,7 +250,8 @@ fn models_down<'a>(
         Subject::Model { model, .. } if takes_down => Some(model),
         _ => None,
     };
-    let here = replicas.on(&member.node).iter().filter(move |replica| {
+    let here = member.node.as_ref().map_or(&[][..], |node| replicas.on(node));
+    let here = here.iter().filter(move |replica| {
         takes_down
             && replica.standing == Standing::Down
             && match &member.subject {

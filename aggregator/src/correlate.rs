@@ -20,6 +20,7 @@ mod index;
 mod join;
 mod known;
 mod merged;
+mod named;
 mod overload;
 mod relation;
 mod root;
@@ -33,15 +34,17 @@ use std::time::Duration;
 use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
-use gpuwarden_proto::incident::{Incident, WatchChange};
+use gpuwarden_proto::incident::{Incident, Member, WatchChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{ChangeKind, GpuUuid, IncidentId, ModelName, NodeId, RuleId};
+use gpuwarden_proto::vocab::{
+    ChangeKind, GpuUuid, IncidentId, ModelName, NodeId, RuleId, Severity,
+};
 
-use crate::classify::assess;
+use crate::classify::{Ground, Stakes, assess};
 use crate::graph::{Graph, Topology};
 use crate::incident::{Case, Command, Kind, Limits, Refusal};
-use crate::node::{Key, Node, Place};
+use crate::node::{Findings, Key, Node, Place};
 use crate::replica::Replicas;
 
 use self::change::Changes;
@@ -61,6 +64,8 @@ pub struct Policy {
     pub open_max: usize,
     /// Findings that one node may have at one time.
     pub findings_max: usize,
+    /// Findings of no node that there may be at one time.
+    pub outside_max: usize,
     /// Models whose complete outage is always critical.
     pub critical: BTreeSet<ModelName>,
     /// What stands where and serves what, as a file says.
@@ -75,6 +80,7 @@ impl Default for Policy {
             limits: Limits::default(),
             open_max: 50_000,
             findings_max: 1024,
+            outside_max: 20_000,
             critical: BTreeSet::new(),
             topology: Topology::default(),
         }
@@ -88,6 +94,8 @@ pub struct State {
     pub policy: Policy,
     /// The nodes.
     pub nodes: HashMap<NodeId, Node>,
+    /// Findings that are of no node.
+    outside: Findings,
     /// Incidents that are not over.
     cases: BTreeMap<IncidentId, Case>,
     replicas: Replicas,
@@ -162,20 +170,32 @@ pub fn apply(
 ) {
     match signal {
         Signal::Finding { observed_at, backlog, finding } => {
-            state.finding(now, node, finding, observed_at, backlog, touched);
+            state.finding(now, Some(node), finding, observed_at, backlog, touched);
         }
         Signal::Change { observed_at, change } => state.change(node, observed_at, &change),
         Signal::Snapshot(snapshot) => state.snapshot(now, node, snapshot, touched),
         Signal::Lost(finding) => {
             let raised_at = finding.raised_at;
-            state.finding(now, node, finding, raised_at, false, touched);
+            state.finding(now, Some(node), finding, raised_at, false, touched);
             state.remark_silence(now, node, touched);
         }
         Signal::Back => {
             let key = (RuleId::NodeLost, Subject::Node);
-            state.clear(now, node, &key, now, "the node is heard of again", touched);
+            state.clear(now, Some(node), &key, now, "the node is heard of again", touched);
         }
     }
+}
+
+/// Takes up one finding that is of no node: of a service, or told from elsewhere. The same subject
+/// again brings newer numbers.
+pub fn outside(
+    state: &mut State,
+    now: Timestamp,
+    observed_at: Timestamp,
+    finding: Finding,
+    touched: &mut Touched,
+) {
+    state.finding(now, None, finding, observed_at, false, touched);
 }
 
 impl State {
@@ -192,6 +212,7 @@ impl State {
         let mut state = Self {
             policy,
             nodes,
+            outside: Findings::new(),
             cases: BTreeMap::new(),
             replicas: Replicas::default(),
             graph: Graph::new(policy_topology),
@@ -226,8 +247,14 @@ impl State {
                 raised_at: member.raised_at,
                 settled,
             };
-            let node = self.nodes.entry(member.node.clone()).or_insert_with(|| Node::new(now));
-            node.findings.insert((member.rule, member.subject.identity()), place);
+            let findings = match &member.node {
+                Some(node) => {
+                    let node = self.nodes.entry(node.clone()).or_insert_with(|| Node::new(now));
+                    &mut node.findings
+                }
+                None => &mut self.outside,
+            };
+            findings.insert((member.rule, member.subject.identity()), place);
         }
         if !settled {
             let case = Case::restore(incident, self.policy.limits, now);
@@ -241,7 +268,8 @@ impl State {
             groups.into_iter().for_each(|group| self.index.note(id, group));
             for (slot, member) in members.iter().enumerate() {
                 self.note_member(id, slot);
-                for group in self.groups_of(&member.node, member.rule, member.raised_at) {
+                let node = member.node.as_ref();
+                for group in self.groups_of(node, member.rule, member.raised_at) {
                     self.index.note(id, group);
                 }
             }
@@ -279,6 +307,13 @@ impl State {
         if let Some(snapshot) = self.nodes.get(node).and_then(|known| known.snapshot.as_ref()) {
             self.graph.place(node, snapshot);
         }
+    }
+
+    /// How urgent a member is by itself, and why.
+    fn assess(&self, member: &Member) -> (Severity, Ground) {
+        let model = |model: &ModelName| self.is_critical(model);
+        let service = |name: &str| self.graph.service(name).is_some_and(|service| service.critical);
+        assess(member, &self.replicas, Stakes { model: &model, service: &service })
     }
 
     fn is_critical(&self, model: &ModelName) -> bool {
@@ -376,7 +411,7 @@ impl State {
         else {
             return;
         };
-        let (severity, ground) = assess(member, &self.replicas, |model| self.is_critical(model));
+        let (severity, ground) = self.assess(member);
         let Some(case) = self.cases.get_mut(&id) else { return };
         if severity < case.incident().severity {
             case.raise(severity, || ground.to_string(), now);
@@ -427,11 +462,11 @@ impl State {
         self.merged.drop(id);
         for member in &case.incident().members {
             let key = (member.rule, member.subject.identity());
-            let Some(known) = self.nodes.get_mut(&member.node) else { continue };
-            let Some(place) = known.findings.get_mut(&key) else { continue };
+            let Some(findings) = self.ledger_mut(member.node.as_ref()) else { continue };
+            let Some(place) = findings.get_mut(&key) else { continue };
             match (place.incident == id, place.active) {
                 (true, true) => place.settled = true,
-                (true, false) => drop(known.findings.remove(&key)),
+                (true, false) => drop(findings.remove(&key)),
                 (false, _) => {}
             }
         }
@@ -439,15 +474,30 @@ impl State {
         touched.over.push(case.incident().clone());
     }
 
-    fn keep(&mut self, node: &NodeId, key: Key, place: Place) {
-        if let Some(known) = self.nodes.get_mut(node) {
-            known.findings.insert(key, place);
+    /// The findings of a node that belong to an incident; with `None` those of no node.
+    fn ledger(&self, node: Option<&NodeId>) -> Option<&Findings> {
+        match node {
+            Some(node) => self.nodes.get(node).map(|known| &known.findings),
+            None => Some(&self.outside),
         }
     }
 
-    fn forget(&mut self, node: &NodeId, key: &Key) {
-        if let Some(known) = self.nodes.get_mut(node) {
-            known.findings.remove(key);
+    fn ledger_mut(&mut self, node: Option<&NodeId>) -> Option<&mut Findings> {
+        match node {
+            Some(node) => self.nodes.get_mut(node).map(|known| &mut known.findings),
+            None => Some(&mut self.outside),
+        }
+    }
+
+    fn keep(&mut self, node: Option<&NodeId>, key: Key, place: Place) {
+        if let Some(findings) = self.ledger_mut(node) {
+            findings.insert(key, place);
+        }
+    }
+
+    fn forget(&mut self, node: Option<&NodeId>, key: &Key) {
+        if let Some(findings) = self.ledger_mut(node) {
+            findings.remove(key);
         }
         self.review_replicas(node, key.0, &key.1);
     }

@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
-use gpuwarden_proto::event::Finding;
+use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::incident::{Incident, Member, Root};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
@@ -431,9 +431,11 @@ impl Case {
             .iter()
             .filter(same_kind)
             .fold(cause, |best, member| if worse(best, member) { member } else { best });
-        let elsewhere = self.incident.members.iter().any(|member| member.node != cause.node);
+        let elsewhere = |member: &Member| member.node.is_some() && member.node != cause.node;
+        let elsewhere = cause.node.is_some() && self.incident.members.iter().any(elsewhere);
         self.incident.title = if let Some(scope) = &self.scope {
-            let nodes: BTreeSet<&NodeId> = self.incident.members.iter().map(|m| &m.node).collect();
+            let nodes = self.incident.members.iter().filter_map(|member| member.node.as_ref());
+            let nodes: BTreeSet<&NodeId> = nodes.collect();
             format!("{}: {} nodes, {}", scope.entity, nodes.len(), named.summary)
         } else if elsewhere {
             format!("{} on several nodes: {}", named.subject, named.summary)
@@ -457,7 +459,7 @@ pub enum Renewed {
 
 /// A finding as a member.
 #[must_use]
-pub fn member(node: NodeId, finding: Finding, reason: String, score: f64) -> Member {
+pub fn member(node: Option<NodeId>, finding: Finding, reason: String, score: f64) -> Member {
     let mut member = Member {
         node,
         rule: finding.rule,
@@ -471,6 +473,7 @@ pub fn member(node: NodeId, finding: Finding, reason: String, score: f64) -> Mem
         reason,
         score,
         gpus: finding.gpus,
+        about: finding.about,
     };
     member.evidence.truncate(EVIDENCE_MAX);
     member.suspects.truncate(SUSPECTS_MAX);
@@ -480,9 +483,10 @@ pub fn member(node: NodeId, finding: Finding, reason: String, score: f64) -> Mem
 /// Where a member is, as people say it.
 #[must_use]
 pub fn place(member: &Member) -> String {
-    match member.subject {
-        gpuwarden_proto::event::Subject::Node => member.node.to_string(),
-        ref subject => format!("{} {subject}", member.node),
+    match (&member.node, &member.subject) {
+        (Some(node), Subject::Node) => node.to_string(),
+        (Some(node), subject) => format!("{node} {subject}"),
+        (None, subject) => subject.to_string(),
     }
 }
 

@@ -49,6 +49,9 @@ impl Link {
 /// The identity of a finding on its node.
 pub type Key = (RuleId, Subject);
 
+/// Known findings, and where each is kept.
+pub type Findings = HashMap<Key, Place>;
+
 /// Where a known finding is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -79,7 +82,7 @@ pub struct Node {
     /// Events it holds back.
     pub outbox_rows: u64,
     /// Its findings that belong to an incident that is not over.
-    pub findings: HashMap<Key, Place>,
+    pub findings: Findings,
     /// Its agent has said that it stops.
     pub stopping: bool,
     /// Events of the current outbox below this number are older than its first snapshot.
@@ -106,7 +109,7 @@ impl Node {
             agent_version: String::new(),
             snapshot: None,
             outbox_rows: 0,
-            findings: HashMap::new(),
+            findings: Findings::new(),
             stopping: false,
             backlog_before: Seq(0),
             snapshot_at: None,
@@ -187,6 +190,7 @@ pub fn lost_finding(node: &NodeId, last_seen_at: Timestamp, now: Timestamp) -> F
         evidence: vec![Evidence::new("silence", silent.as_secs_f64(), Unit::Seconds)],
         suspects: Vec::new(),
         gpus: Vec::new(),
+        about: Vec::new(),
         raised_at: last_seen_at,
     }
 }

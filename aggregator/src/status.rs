@@ -20,6 +20,8 @@ pub enum Reject {
     Future,
     /// Its number does not ascend.
     OutOfOrder,
+    /// It tells of what no node can know.
+    NotOfNode,
 }
 
 /// The label of refused events.

@@ -12,6 +12,8 @@
 //! 21 node-a snapshot labels=rack:r1,zone:a driver=570.1
 //! 25 node-a lost
 //! 30 node-a back
+//! 40 - raise external-alert alert:Slow down about=service:chat,model:bert
+//! 41 - raise availability-burn service:chat
 //! 90 tick
 //! 91 resolve 1 force
 //! ```
@@ -22,6 +24,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gpuwarden_proto::convert::encode_event;
+use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Body, Change, Event, Evidence, Finding, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::{Model, Server, Snapshot, Source};
@@ -31,13 +34,13 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::{Entry, FromNode, Hello, ToNode, Welcome};
 use gpuwarden_proto::vocab::{
     Availability, Epoch, GpuUuid, Grade, IncidentId, ModelName, ModelVersion, NodeId, Phase,
-    RuleId, Seq, ServerName, SourceName, SourceState,
+    RuleId, Sender, Seq, ServerName, ServiceName, SourceName, SourceState,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::correlate::{Policy, Signal, State, Touched, apply};
+use crate::correlate::{Policy, Signal, State, Touched, apply, outside};
 use crate::incident::{Command, place};
 use crate::node::{Node, lost_finding};
 
@@ -52,7 +55,8 @@ pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-/// `gpu0`, `proc7`, `server`, `node`, `nvml`, or a model; `bert@other` is a model of another server.
+/// `gpu0`, `proc7`, `server`, `node`, `nvml`, `service:chat`, `alert:NAME/KEY`, `report:WHO`, or a
+/// model; `bert@other` is a model of another server.
 pub(crate) fn subject(text: &str) -> Subject {
     let server = |name| ServerName::new(name).unwrap();
     if let Some(index) = text.strip_prefix("gpu") {
@@ -67,6 +71,15 @@ pub(crate) fn subject(text: &str) -> Subject {
     match text {
         "node" => Subject::Node,
         "server" => Subject::Server { server: server("default") },
+        named if named.starts_with("service:") => {
+            Subject::Service { service: ServiceName::new(&named["service:".len()..]).unwrap() }
+        }
+        alert if alert.starts_with("alert:") || alert.starts_with("report:") => {
+            let (sender, name) = alert.split_once(':').unwrap();
+            let sender = if sender == "alert" { Sender::Alertmanager } else { Sender::Person };
+            let (name, key) = (name.split('/').next().unwrap().to_owned(), name.to_owned());
+            Subject::Alert { sender, key, name }
+        }
         "nvml" | "triton/default" => Subject::Source { source: SourceName::new(text).unwrap() },
         model => {
             let (model, at) = model.split_once('@').unwrap_or((model, "default"));
@@ -96,6 +109,18 @@ pub(crate) fn finding(phase: Phase, words: &[&str], raised_at: Timestamp) -> Fin
         gpus: option(words, "on=")
             .map(|list| list.split(',').map(gpu).collect())
             .unwrap_or_default(),
+        about: option(words, "about=")
+            .map(|list| list.split(',').map(named).collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// `KIND:NAME`, a thing of the fleet.
+fn named(text: &str) -> Entity {
+    let (kind, name) = text.split_once(':').unwrap();
+    match kind {
+        "node" => Entity::node(&node(name)),
+        kind => Entity::fleet(kind.parse().unwrap(), name),
     }
 }
 
@@ -201,6 +226,12 @@ impl Stage {
                 if let Err(refusal) = self.state.command(now, id, command, &mut touched) {
                     self.log.push(format!("refused: {refusal}"));
                 }
+            }
+            ["-", ref verb @ ..] => {
+                let Signal::Finding { finding, .. } = signal(verb, &node("none"), now) else {
+                    panic!("{line}: only findings are of no node");
+                };
+                outside(&mut self.state, now, now, finding, &mut touched);
             }
             [name, ref verb @ ..] => {
                 let id = node(name);

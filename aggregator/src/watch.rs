@@ -141,7 +141,7 @@ mod tests {
 
     fn case(id: u64) -> Case {
         let cause = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
-        let cause = member(node("node-a"), cause, String::new(), 1.0);
+        let cause = member(Some(node("node-a")), cause, String::new(), 1.0);
         let kind = Because { what: IncidentType::HighLatency, reason: String::new() };
         let severity = Because { what: Severity::P3, reason: String::new() };
         Case::open(IncidentId(id), cause, kind, severity, Limits::default(), at(0))

@@ -146,6 +146,7 @@ mod tests {
             suspects: Vec::new(),
             raised_at: at(0),
             gpus: Vec::new(),
+            about: Vec::new(),
         })
     }
 

@@ -88,11 +88,22 @@ impl Desk {
 
 fn finding(rule: RuleId, subject: Subject, phase: Phase, at: Timestamp) -> Event {
     let summary = format!("{rule} seen");
-    let (evidence, suspects, gpus) = (Vec::new(), Vec::new(), Vec::new());
+    let (evidence, suspects) = (Vec::new(), Vec::new());
+    let (gpus, about) = (Vec::new(), Vec::new());
     let grade = Grade::Degraded;
     let raised_at = at;
-    let finding =
-        Finding { rule, subject, phase, grade, summary, evidence, suspects, raised_at, gpus };
+    let finding = Finding {
+        rule,
+        subject,
+        phase,
+        grade,
+        summary,
+        evidence,
+        suspects,
+        raised_at,
+        gpus,
+        about,
+    };
     Event { observed_at: at, body: Body::Finding(finding) }
 }
 

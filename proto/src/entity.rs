@@ -3,21 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Subject;
 pub use crate::vocab::EntityKind;
 use crate::vocab::NodeId;
 
 /// A thing of the fleet. Two that are equal are the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entity {
     /// What it is.
     pub kind: EntityKind,
     /// Its name among those of its kind: a rack's name, a GPU's UUID, `MODEL:VERSION`,
-    /// `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process.
+    /// `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process, `SENDER/KEY` for an alert.
     pub name: Arc<str>,
     /// The node it is on; `None` for what is on no node or on many. A node's is itself.
+    #[serde(default)]
     pub node: Option<NodeId>,
 }
 
@@ -34,12 +35,12 @@ impl Entity {
         Self { kind: EntityKind::Node, name: node.as_str().into(), node: Some(node.clone()) }
     }
 
-    /// What a finding or a change on `node` is about.
+    /// What a finding or a change is about, on `node` or on none.
     #[must_use]
-    pub fn of(node: &NodeId, subject: &Subject) -> Self {
-        let on = |kind, name: &str| Self { kind, name: name.into(), node: Some(node.clone()) };
+    pub fn of(node: Option<&NodeId>, subject: &Subject) -> Self {
+        let on = |kind, name: &str| Self { kind, name: name.into(), node: node.cloned() };
         match subject {
-            Subject::Node => Self::node(node),
+            Subject::Node => on(EntityKind::Node, node.map_or("", NodeId::as_str)),
             Subject::Gpu { uuid, .. } => on(EntityKind::Gpu, uuid.as_str()),
             Subject::Process { pid, start_ticks, .. } => {
                 on(EntityKind::Process, &format!("{pid}@{start_ticks}"))
@@ -49,6 +50,10 @@ impl Entity {
                 on(EntityKind::Replica, &format!("{server}/{model}:{version}"))
             }
             Subject::Source { source } => on(EntityKind::Source, source.as_str()),
+            Subject::Service { service } => Self::fleet(EntityKind::Service, service.as_str()),
+            Subject::Alert { sender, key, .. } => {
+                Self::fleet(EntityKind::Alert, &format!("{sender}/{key}"))
+            }
         }
     }
 }

@@ -4,12 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::entity::Entity;
 use crate::time::Timestamp;
 use crate::vocab::{
-    ChangeKind, GpuUuid, Grade, ModelName, ModelVersion, Phase, RuleId, ServerName, SourceName,
+    ChangeKind, GpuUuid, Grade, ModelName, ModelVersion, Phase, RuleId, Sender, ServerName,
+    ServiceName, SourceName,
 };
 
-/// What a finding or a change is about, on a node that is known from elsewhere.
+/// What a finding or a change is about, on a node that is known from elsewhere; a service and an alert
+/// are on no node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Subject {
@@ -53,6 +56,21 @@ pub enum Subject {
         /// E.g. `nvml`.
         source: SourceName,
     },
+    /// What users know: some models together.
+    Service {
+        /// Its name in the topology.
+        service: ServiceName,
+    },
+    /// What somebody outside of the nodes tells.
+    Alert {
+        /// Who.
+        sender: Sender,
+        /// Its identity there.
+        key: String,
+        /// Its name, for people.
+        #[serde(default)]
+        name: String,
+    },
 }
 
 impl Subject {
@@ -68,10 +86,23 @@ impl Subject {
                 start_ticks: *start_ticks,
                 name: String::new(),
             },
-            Self::Node | Self::Server { .. } | Self::Model { .. } | Self::Source { .. } => {
-                self.clone()
+            Self::Alert { sender, key, .. } => {
+                Self::Alert { sender: *sender, key: key.clone(), name: String::new() }
             }
+            Self::Node
+            | Self::Server { .. }
+            | Self::Model { .. }
+            | Self::Source { .. }
+            | Self::Service { .. } => self.clone(),
         }
+    }
+}
+
+impl Subject {
+    /// Whether it is on no node: only the aggregator tells of it.
+    #[must_use]
+    pub const fn is_of_no_node(&self) -> bool {
+        matches!(self, Self::Service { .. } | Self::Alert { .. })
     }
 }
 
@@ -86,6 +117,13 @@ impl fmt::Display for Subject {
             Self::Server { server } => write!(f, "Triton {server}"),
             Self::Model { model, .. } => write!(f, "model {model}"),
             Self::Source { source } => write!(f, "source {source}"),
+            Self::Service { service } => write!(f, "service {service}"),
+            Self::Alert { sender: Sender::Person, key, name } => {
+                write!(f, "report by {}", if name.is_empty() { key } else { name })
+            }
+            Self::Alert { key, name, .. } => {
+                write!(f, "alert {}", if name.is_empty() { key } else { name })
+            }
         }
     }
 }
@@ -228,6 +266,9 @@ pub struct Finding {
     /// The GPUs that a model or a server runs on, as far as the node knows; empty for all else.
     #[serde(default)]
     pub gpus: Vec<GpuUuid>,
+    /// What it names of the fleet, where it is of no node; empty for what a node finds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<Entity>,
 }
 
 /// Something that was done to the node. A change is not trouble.
@@ -309,6 +350,12 @@ mod tests {
             Subject::Server { server: server.clone() },
             Subject::Model { server, model, version },
             Subject::Source { source: SourceName::new("nvml").unwrap() },
+            Subject::Service { service: ServiceName::new("chat").unwrap() },
+            Subject::Alert {
+                sender: Sender::Pagerduty,
+                key: "k1".to_owned(),
+                name: "Slow".to_owned(),
+            },
         ]
     }
 
@@ -327,6 +374,7 @@ mod tests {
             evidence: vec![Evidence::new("latency", 0.1, Unit::Seconds).over(5.0).against(0.05)],
             raised_at: Timestamp::from_unix_ns(1_800_000_000_123_456_789),
             gpus: vec![GpuUuid::new("GPU-1").unwrap()],
+            about: vec![Entity::fleet(crate::vocab::EntityKind::Model, "bert")],
         }
     }
 

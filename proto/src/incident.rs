@@ -26,8 +26,8 @@ pub struct Root {
 /// A finding that belongs to an incident.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Member {
-    /// The node it was found on.
-    pub node: NodeId,
+    /// The node it was found on; `None` for what concerns a service, or was told from elsewhere.
+    pub node: Option<NodeId>,
     /// The rule that found it.
     pub rule: RuleId,
     /// What it is about.
@@ -50,6 +50,17 @@ pub struct Member {
     pub score: f64,
     /// The GPUs that a model or a server runs on, as far as its node knows.
     pub gpus: Vec<GpuUuid>,
+    /// What it names of the fleet, where it is of no node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<Entity>,
+}
+
+impl Member {
+    /// Whether it was found on this node.
+    #[must_use]
+    pub fn is_on(&self, node: &NodeId) -> bool {
+        self.node.as_ref() == Some(node)
+    }
 }
 
 /// One line of an incident's history.

@@ -129,6 +129,29 @@ words! {
         TelemetryBlind = "telemetry-blind",
         /// The aggregator's own: a node does not answer.
         NodeLost = "node-lost",
+        /// The aggregator's own: a service fails more requests than its objective allows.
+        AvailabilityBurn = "availability-burn",
+        /// The aggregator's own: more requests of a service are slow than its objective allows.
+        LatencyBurn = "latency-burn",
+        /// Another system tells of trouble.
+        ExternalAlert = "external-alert",
+        /// A person tells of trouble.
+        UserReport = "user-report",
+    }
+}
+
+impl RuleId {
+    /// Whether only the aggregator may find this: no node does.
+    #[must_use]
+    pub const fn is_central(self) -> bool {
+        matches!(
+            self,
+            Self::NodeLost
+                | Self::AvailabilityBurn
+                | Self::LatencyBurn
+                | Self::ExternalAlert
+                | Self::UserReport
+        )
     }
 }
 
@@ -209,6 +232,22 @@ words! {
         Driver = "driver",
         /// What users know: some models together.
         Service = "service",
+        /// What somebody outside of the nodes has told.
+        Alert = "alert",
+    }
+}
+
+words! {
+    /// Who tells of something that no node has found.
+    Sender, "sender" {
+        /// Prometheus or Alertmanager.
+        Alertmanager = "alertmanager",
+        /// Whatever speaks PagerDuty's format.
+        Pagerduty = "pagerduty",
+        /// Whatever speaks CloudEvents, such as an APM.
+        CloudEvents = "cloudevents",
+        /// Somebody who uses a service.
+        Person = "person",
     }
 }
 
@@ -436,6 +475,10 @@ names! {
 names! {
     /// A version of a model as its server names it.
     ModelVersion, 64
+}
+names! {
+    /// A service as the topology names it.
+    ServiceName, 128
 }
 names! {
     /// A source, e.g. `nvml` or `triton/default`.

@@ -225,6 +225,7 @@ impl Trouble {
             suspects: self.suspects.clone(),
             raised_at,
             gpus: self.gpus.clone(),
+            about: Vec::new(),
         }
     }
 }

@@ -107,6 +107,7 @@ fn event(nth: usize, phase: Phase) -> Bytes {
             },
             phase,
             gpus: Vec::new(),
+            about: Vec::new(),
             grade: Grade::Degraded,
             summary: "40 requests wait, 4.0 s of work at 10.0/s (limit 3.0 s)".to_owned(),
             evidence: vec![

@@ -115,6 +115,7 @@ fn raise(outbox: &OutboxHandle, rule: RuleId, model: &str) {
         observed_at,
         body: Body::Finding(Finding {
             gpus: Vec::new(),
+            about: Vec::new(),
             rule,
             subject: Subject::Model {
                 server: ServerName::new("default").expect("a name"),

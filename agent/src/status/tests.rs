@@ -80,6 +80,7 @@ fn finding() -> Finding {
             confidence: 0.8,
         }],
         gpus: Vec::new(),
+        about: Vec::new(),
         raised_at: at(19),
     }
 }

@@ -64,21 +64,26 @@ pub(super) type Candidates = BTreeMap<IncidentId, Candidate>;
 
 impl State {
     /// All incidents for which anything speaks.
-    pub(super) fn candidates(&self, node: &NodeId, finding: &Finding) -> Vec<Candidate> {
+    pub(super) fn candidates(&self, node: Option<&NodeId>, finding: &Finding) -> Vec<Candidate> {
         let mut found = Candidates::new();
+        let Some(node) = node else {
+            self.named(finding, &mut found);
+            return found.into_values().collect();
+        };
         self.here(node, finding, &mut found);
         self.elsewhere(node, finding, &mut found);
         self.changed_alike(node, finding, &mut found);
         self.overloaded(node, finding, &mut found);
         self.overloading(node, finding, &mut found);
         self.grouped(node, finding, &mut found);
+        self.naming(node, finding, &mut found);
         found.into_values().collect()
     }
 
     /// By the members on the same node.
     fn here(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
         let Some(known) = self.nodes.get(node) else { return };
-        let new = Clue::of(node, finding);
+        let new = Clue::of(Some(node), finding);
         for place in known.findings.values() {
             let Some(slot) = place.slot.filter(|slot| *slot < ANCHORS && !place.settled) else {
                 continue;
@@ -161,6 +166,11 @@ fn same_suspect<'a>(new: Clue<'a>, old: Clue<'_>) -> Option<&'a Subject> {
             || clue.subject.identity() == process.identity()
     };
     new.suspects.iter().map(|each| &each.subject).find(|process| blamed(old, process))
+}
+
+/// The node that a member is on, as people say it.
+pub(super) fn site(member: &Member) -> &str {
+    member.node.as_ref().map_or("no node", NodeId::as_str)
 }
 
 pub(super) fn model_of(subject: &Subject) -> Option<&ModelName> {

@@ -160,8 +160,8 @@ impl Default for Windows {
 /// What correlation looks at in a finding or a member.
 #[derive(Debug, Clone, Copy)]
 pub struct Clue<'a> {
-    /// The node it is on.
-    pub node: &'a NodeId,
+    /// The node it is on; `None` for what is on none.
+    pub node: Option<&'a NodeId>,
     /// The rule.
     pub rule: RuleId,
     /// What it is about.
@@ -181,7 +181,7 @@ pub struct Clue<'a> {
 impl<'a> Clue<'a> {
     /// A finding on a node.
     #[must_use]
-    pub fn of(node: &'a NodeId, finding: &'a Finding) -> Self {
+    pub fn of(node: Option<&'a NodeId>, finding: &'a Finding) -> Self {
         let Finding { rule, subject, suspects, gpus, grade, raised_at, .. } = finding;
         let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
         Self { node, rule, subject, suspects, gpus, grade, raised_at, cleared_at: None }
@@ -190,7 +190,8 @@ impl<'a> Clue<'a> {
 
 impl<'a> From<&'a Member> for Clue<'a> {
     fn from(member: &'a Member) -> Self {
-        let Member { node, rule, subject, suspects, gpus, grade, raised_at, .. } = member;
+        let node = member.node.as_ref();
+        let Member { rule, subject, suspects, gpus, grade, raised_at, .. } = member;
         let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
         let cleared_at = member.cleared_at;
         Self { node, rule, subject, suspects, gpus, grade, raised_at, cleared_at }
@@ -213,7 +214,7 @@ pub struct Link {
 /// Whether `cause` brings about `effect` on the same node, and how sure that is.
 #[must_use]
 pub fn explains(cause: Clue<'_>, effect: Clue<'_>, windows: Windows) -> Option<Link> {
-    if cause.node != effect.node || cause.rule == effect.rule {
+    if cause.node != effect.node || cause.node.is_none() || cause.rule == effect.rule {
         return None;
     }
     let edges = || {
@@ -351,7 +352,11 @@ fn server(subject: &Subject) -> Option<&str> {
     match subject {
         Subject::Model { server, .. } | Subject::Server { server } => Some(server.as_str()),
         Subject::Source { source } => source.as_str().strip_prefix("triton/"),
-        Subject::Node | Subject::Gpu { .. } | Subject::Process { .. } => None,
+        Subject::Node
+        | Subject::Gpu { .. }
+        | Subject::Process { .. }
+        | Subject::Service { .. }
+        | Subject::Alert { .. } => None,
     }
 }
 

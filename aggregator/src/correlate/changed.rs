@@ -8,7 +8,7 @@ use gpuwarden_proto::time::spoken;
 use gpuwarden_proto::vocab::{IncidentType, ModelName, NodeId};
 
 use super::State;
-use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of};
+use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of, site};
 use super::cause::{Clue, fade};
 use super::change::Recent;
 use super::evidence::Kind;
@@ -24,7 +24,7 @@ impl State {
         if !fleet_wide(type_of(finding.rule)) {
             return;
         }
-        for (model, ours) in self.changed_before(Clue::of(node, finding)) {
+        for (model, ours) in self.changed_before(Clue::of(Some(node), finding)) {
             let entity = Entity::fleet(EntityKind::Model, model.as_str());
             for id in self.index.of(&entity) {
                 // What one node has for a reason of its own says nothing about others.
@@ -32,7 +32,7 @@ impl State {
                 let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
                 for anchor in incident.members.iter().take(ANCHORS) {
                     let clue = Clue::from(anchor);
-                    if anchor.node == *node || !fleet_wide(type_of(anchor.rule)) {
+                    if anchor.is_on(node) || !fleet_wide(type_of(anchor.rule)) {
                         continue;
                     }
                     let theirs = self.changed_before(clue);
@@ -48,7 +48,7 @@ impl State {
                         format!(
                             "{model} was changed here {} before, as on {}, which has {}",
                             spoken(since),
-                            anchor.node,
+                            site(anchor),
                             anchor.rule
                         )
                     };
@@ -63,7 +63,7 @@ impl State {
     /// a GPU runs out, of the models that run on it.
     pub(super) fn changed_before<'a>(&'a self, clue: Clue<'a>) -> Vec<(&'a ModelName, &'a Recent)> {
         let recent = |model: &'a ModelName| {
-            let recent = self.changes.of_model(clue.node, model, clue.raised_at)?;
+            let recent = self.changes.of_model(clue.node?, model, clue.raised_at)?;
             (clue.raised_at.since(recent.at) <= CHANGE).then_some((model, recent))
         };
         if let Some(model) = model_of(clue.subject) {
@@ -73,7 +73,8 @@ impl State {
         if type_of(clue.rule) != IncidentType::GpuOom {
             return Vec::new();
         }
-        let snapshot = self.nodes.get(clue.node).and_then(|node| node.snapshot.as_ref());
+        let snapshot =
+            clue.node.and_then(|node| self.nodes.get(node)).and_then(|node| node.snapshot.as_ref());
         let models = snapshot.into_iter().flat_map(|s| &s.servers).flat_map(|s| &s.models);
         let there = models.filter(|model| model.gpus.is_empty() || model.gpus.contains(uuid));
         there.filter_map(|model| recent(&model.name)).collect()

@@ -32,6 +32,8 @@ pub enum Kind {
     Group,
     /// Both blame the same process.
     Antagonist,
+    /// One is told from elsewhere and names the other.
+    Named,
 }
 
 /// One piece of evidence.

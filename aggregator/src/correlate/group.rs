@@ -32,7 +32,7 @@ const GROWTH: Duration = Duration::from_secs(30 * 60);
 impl State {
     /// By the rack, the zone or the driver version that has failed as a whole.
     pub(super) fn grouped(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
-        for group in self.groups_of(node, finding.rule, finding.raised_at) {
+        for group in self.groups_of(Some(node), finding.rule, finding.raised_at) {
             for id in self.index.of(&group) {
                 let scope = self.cases.get(&id).and_then(Case::scope);
                 let fits =
@@ -50,7 +50,13 @@ impl State {
     }
 
     /// Things of the fleet whose failure as a whole would explain this finding, the smallest first.
-    pub(super) fn groups_of(&self, node: &NodeId, rule: RuleId, at: Timestamp) -> Vec<Entity> {
+    pub(super) fn groups_of(
+        &self,
+        node: Option<&NodeId>,
+        rule: RuleId,
+        at: Timestamp,
+    ) -> Vec<Entity> {
+        let Some(node) = node else { return Vec::new() };
         let named = |kind, name: Option<&std::sync::Arc<str>>| {
             name.map(|name| Entity { kind, name: std::sync::Arc::clone(name), node: None })
         };
@@ -132,7 +138,8 @@ impl State {
                 _ => {
                     let members = case.incident().members.iter();
                     let together = members.filter(|m| self.speaks_for(group, rule, m, at));
-                    let nodes: Vec<&str> = together.map(|member| member.node.as_str()).collect();
+                    let nodes = together.filter_map(|member| member.node.as_ref());
+                    let nodes: Vec<&str> = nodes.map(NodeId::as_str).collect();
                     // A node is no part of a zone by itself, but goes with it.
                     if group.kind != EntityKind::Zone {
                         parts.extend(&nodes);
@@ -149,8 +156,7 @@ impl State {
 
     fn raised_last(&self, id: IncidentId, group: &Entity, rule: RuleId) -> Timestamp {
         let members = self.cases.get(&id).into_iter().flat_map(|case| &case.incident().members);
-        let own = members
-            .filter(|member| alike(member.rule, rule) && self.graph.holds(group, &member.node));
+        let own = members.filter(|member| alike(member.rule, rule) && self.is_part(group, member));
         own.map(|member| member.raised_at).max().unwrap_or_default()
     }
 
@@ -161,12 +167,22 @@ impl State {
             EntityKind::Driver => {
                 apart <= TOGETHER_CHANGED
                     && type_of(member.rule) == IncidentType::GpuHardware
-                    && self.changes.of_driver(&member.node, member.raised_at).is_some()
+                    && self.changed_driver(member)
             }
             _ if rule == RuleId::ThermalThrottle => apart <= TOGETHER_WARMING,
             _ => apart <= TOGETHER,
         };
-        fits && alike(member.rule, rule) && self.graph.holds(group, &member.node)
+        fits && alike(member.rule, rule) && self.is_part(group, member)
+    }
+
+    fn changed_driver(&self, member: &Member) -> bool {
+        let changed = |node| self.changes.of_driver(node, member.raised_at).is_some();
+        member.node.as_ref().is_some_and(changed)
+    }
+
+    /// Whether a member is on a node that belongs to a thing of the fleet.
+    pub(super) fn is_part(&self, group: &Entity, member: &Member) -> bool {
+        member.node.as_ref().is_some_and(|node| self.graph.holds(group, node))
     }
 
     /// The thing has failed as a whole: what its parts have is one incident, the oldest.

@@ -13,9 +13,9 @@ use super::candidate::{Candidate, model_of};
 use super::cause::{Clue, Nearness, explains};
 use super::evidence::{ATTACH, Kind as Evidence, SUGGEST};
 use super::{State, Touched};
-use crate::classify::{assess, of_cause};
+use crate::classify::of_cause;
 use crate::incident::{Because, Case, Kind, member};
-use crate::node::{Key, Place};
+use crate::node::{Findings, Key, Place};
 
 /// Incidents that are named as perhaps related to a new one.
 const SUGGESTED_MAX: usize = 3;
@@ -25,13 +25,14 @@ impl State {
     pub(super) fn join(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: Key,
         finding: Finding,
         touched: &mut Touched,
     ) {
-        let Some(known) = self.nodes.get(node) else { return };
-        if known.findings.len() >= self.policy.findings_max {
+        let Some(known) = self.ledger(node).map(Findings::len) else { return };
+        let room = node.map_or(self.policy.outside_max, |_| self.policy.findings_max);
+        if known >= room {
             self.dropped += 1;
             return;
         }
@@ -64,10 +65,12 @@ impl State {
 
     /// Whether the finding explains what its own node has of an incident that other nodes are part
     /// of: what one node has is not the cause of what all have.
-    fn is_local_cause(&self, node: &NodeId, best: &Candidate) -> bool {
+    fn is_local_cause(&self, node: Option<&NodeId>, best: &Candidate) -> bool {
         let cause = best.reasons.strongest().is_some_and(|piece| piece.kind == Evidence::Cause);
         let case = self.cases.get(&best.incident);
-        let elsewhere = |case: &Case| case.incident().members.iter().any(|m| m.node != *node);
+        let elsewhere = |case: &Case| {
+            case.incident().members.iter().any(|m| m.node.is_some() && m.node.as_ref() != node)
+        };
         cause && !best.reasons.has(Evidence::Group) && case.is_some_and(elsewhere)
     }
 
@@ -76,7 +79,7 @@ impl State {
     fn open_beside(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: Key,
         finding: &Finding,
         beside: &Candidate,
@@ -110,7 +113,7 @@ impl State {
     fn add(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: Key,
         finding: Finding,
         best: &Candidate,
@@ -121,7 +124,7 @@ impl State {
         let (raised_at, subject) = (finding.raised_at, finding.subject.clone());
         let rule = finding.rule;
         let reason = best.reasons.to_string();
-        let slot = case.join(member(node.clone(), finding, reason, best.reasons.score()), now);
+        let slot = case.join(member(node.cloned(), finding, reason, best.reasons.score()), now);
         touched.change(id);
         self.quiet.remove(&id);
         let place = Place { incident: id, slot, active: true, raised_at, settled: false };
@@ -152,7 +155,7 @@ impl State {
     fn absorb(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         into: IncidentId,
         others: &[Candidate],
         touched: &mut Touched,
@@ -162,7 +165,8 @@ impl State {
         };
         for other in others.iter().filter(explained) {
             let Some(case) = self.cases.get(&other.incident) else { continue };
-            let here = case.incident().members.iter().all(|member| member.node == *node);
+            let own = |member: &Member| member.node.is_none() || member.node.as_ref() == node;
+            let here = case.incident().members.iter().all(own);
             let far =
                 other.reasons.has(Evidence::Dependency) || other.reasons.has(Evidence::Overload);
             if (here || far) && case.scope().is_none() {
@@ -246,7 +250,7 @@ impl State {
             let (active, raised_at) = (member.cleared_at.is_none(), member.raised_at);
             let slot = case.join(member, now);
             let place = Place { incident: into, slot, active, raised_at, settled: false };
-            self.keep(&node, key, place);
+            self.keep(node.as_ref(), key, place);
             if let Some(slot) = slot {
                 self.note_member(into, slot);
                 self.grade(now, into, slot, touched);
@@ -262,7 +266,7 @@ impl State {
     fn open_for(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: Key,
         finding: Finding,
         touched: &mut Touched,
@@ -273,12 +277,12 @@ impl State {
         }
         let id = IncidentId(self.next_id);
         self.next_id += 1;
-        let first = member(node.clone(), finding, "first seen".to_owned(), 1.0);
+        let first = member(node.cloned(), finding, "first seen".to_owned(), 1.0);
         let (rule, raised_at, subject) = (first.rule, first.raised_at, first.subject.clone());
         let place = Place { incident: id, slot: Some(0), active: true, raised_at, settled: false };
         self.keep(node, key, place);
         self.review_replicas(node, rule, &subject);
-        let (severity, ground) = assess(&first, &self.replicas, |model| self.is_critical(model));
+        let (severity, ground) = self.assess(&first);
         let severity = Because { what: severity, reason: ground.to_string() };
         let kind = of_cause(&first);
         let case = Case::open(id, first, kind, severity, self.policy.limits, now);
@@ -313,6 +317,7 @@ impl State {
             .map(|model| Entity::fleet(EntityKind::Model, model.as_str()))
             .collect();
         let own = model_of(&member.subject).cloned();
+        let entities = entities.into_iter().chain(self.names_to_find(member)).collect::<Vec<_>>();
         entities.into_iter().for_each(|entity| self.index.note(id, entity));
         let Some(model) = &own else { return };
         for service in self.graph.services(model) {
@@ -331,8 +336,11 @@ impl State {
         for slot in slots {
             let Some(member) = case.incident().members.get(*slot) else { continue };
             let key = (member.rule, member.subject.identity());
-            let known = self.nodes.get_mut(&member.node);
-            let place = known.and_then(|known| known.findings.get_mut(&key));
+            let findings = match &member.node {
+                Some(node) => self.nodes.get_mut(node).map(|known| &mut known.findings),
+                None => Some(&mut self.outside),
+            };
+            let place = findings.and_then(|findings| findings.get_mut(&key));
             if let Some(place) = place.filter(|place| place.incident == id) {
                 place.slot = Some(*slot);
             }

@@ -12,7 +12,7 @@ impl State {
     pub(super) fn finding(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         mut finding: Finding,
         observed_at: Timestamp,
         backlog: bool,
@@ -23,11 +23,11 @@ impl State {
             unknown if unknown == Timestamp::default() => observed_at,
             told => told.min(observed_at),
         };
-        if finding.gpus.is_empty() {
+        if let Some(node) = node.filter(|_| finding.gpus.is_empty()) {
             finding.gpus = self.gpus_of(node, &finding.subject);
         }
         let key: Key = (finding.rule, finding.subject.identity());
-        let place = self.nodes.get(node).and_then(|known| known.findings.get(&key)).copied();
+        let place = self.ledger(node).and_then(|findings| findings.get(&key)).copied();
         let place = place.map(|place| self.at_home(place));
         let place = place.filter(|place| place.settled || self.cases.contains_key(&place.incident));
         match (place, finding.phase) {
@@ -60,7 +60,7 @@ impl State {
     fn settled(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: &Key,
         place: Place,
         finding: Finding,
@@ -96,7 +96,7 @@ impl State {
     fn again(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: &Key,
         place: Place,
         finding: Finding,
@@ -117,14 +117,14 @@ impl State {
     pub(super) fn clear(
         &mut self,
         now: Timestamp,
-        node: &NodeId,
+        node: Option<&NodeId>,
         key: &Key,
         at: Timestamp,
         why: &str,
         touched: &mut Touched,
     ) {
-        let Some(known) = self.nodes.get_mut(node) else { return };
-        let Some(place) = known.findings.get_mut(key).filter(|place| place.active) else { return };
+        let Some(findings) = self.ledger_mut(node) else { return };
+        let Some(place) = findings.get_mut(key).filter(|place| place.active) else { return };
         place.active = false;
         let place = *place;
         let Place { incident, slot, settled, .. } = self.at_home(place);

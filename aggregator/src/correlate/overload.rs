@@ -10,7 +10,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{ModelName, NodeId, RuleId};
 
 use super::State;
-use super::candidate::{ANCHORS, Candidate, Candidates, model_of};
+use super::candidate::{ANCHORS, Candidate, Candidates, model_of, site};
 use super::cause::{Nearness, fade};
 use super::evidence::{Kind, SUGGEST};
 
@@ -61,7 +61,7 @@ impl State {
                 else {
                     continue;
                 };
-                if first.node == *node
+                if first.is_on(node)
                     || !waits(first.rule)
                     || model_of(&first.subject) != Some(model)
                 {
@@ -69,7 +69,7 @@ impl State {
                 }
                 let (apart, window) = spread(finding.raised_at, first.raised_at);
                 let Some(weight) = fade(weight, apart, window) else { continue };
-                let text = || format!("{model} on {} has to do more", first.node);
+                let text = || format!("{model} on {} has to do more", site(first));
                 let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
                 candidate.add(Kind::Overload, weight, apart, text);
                 candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
@@ -86,8 +86,8 @@ impl State {
 
     /// Whether a member takes a replica of a model away.
     pub(super) fn loses(&self, member: &Member, model: &ModelName) -> bool {
-        takes_away(member.rule)
-            && self.models_under(&member.node, &member.subject).any(|under| under == model)
+        let under = |node| self.models_under(node, &member.subject).any(|under| under == model);
+        takes_away(member.rule) && member.node.as_ref().is_some_and(under)
     }
 
     /// The models that are gone when a node, a server or a model is.

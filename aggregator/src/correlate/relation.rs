@@ -10,7 +10,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, RuleId};
 
 use super::State;
-use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of};
+use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of, site};
 use super::cause::{Nearness, fade};
 use super::evidence::Kind;
 use crate::classify::type_of;
@@ -43,7 +43,7 @@ impl State {
             let mut seen: Vec<&ModelName> = Vec::new();
             for (slot, anchor) in incident.members.iter().take(ANCHORS).enumerate() {
                 let Some(theirs) = model_of(&anchor.subject) else { continue };
-                if theirs == model && anchor.node != *node {
+                if theirs == model && !anchor.is_on(node) {
                     kin(finding, model, anchor, incident, &mut candidate);
                 } else if theirs != model && !seen.contains(&theirs) {
                     seen.push(theirs);
@@ -83,7 +83,7 @@ impl State {
                 if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
             if let Some(weight) = fade(self.carries(theirs, hops, 0), apart, window) {
                 let text =
-                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.node);
+                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, site(anchor));
                 candidate.add(Kind::Dependency, weight, apart, text);
                 return;
             }
@@ -93,7 +93,7 @@ impl State {
                 if after.is_zero() { (before, DOWNSTREAM) } else { (after, DOWNSTREAM_BEFORE) };
             if let Some(weight) = fade(self.carries(model, hops, 1), apart, window) {
                 let text =
-                    || format!("{theirs} on {} asks it, and has {}", anchor.node, anchor.rule);
+                    || format!("{theirs} on {} asks it, and has {}", site(anchor), anchor.rule);
                 candidate.add(Kind::Dependency, weight, apart, text);
                 if first {
                     candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
@@ -180,7 +180,7 @@ fn kin(
     let (after, before) =
         (finding.raised_at.since(anchor.raised_at), anchor.raised_at.since(finding.raised_at));
     if let Some(weight) = fade(0.85, after.max(before), KIN) {
-        let text = || format!("{model} has the same trouble on {}", anchor.node);
+        let text = || format!("{model} has the same trouble on {}", site(anchor));
         candidate.add(Kind::Kin, weight, after.max(before), text);
     }
 }

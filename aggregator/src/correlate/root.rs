@@ -60,7 +60,7 @@ impl State {
         if let Some(scope) = case.scope() {
             let mut explains = vec![false; members.len()];
             let parts = members.iter().zip(&reach);
-            for (_, row) in parts.filter(|(m, _)| self.graph.holds(&scope.entity, &m.node)) {
+            for (_, row) in parts.filter(|(m, _)| self.is_part(&scope.entity, m)) {
                 explains.iter_mut().zip(row).for_each(|(all, own)| *all |= own);
             }
             let remark = "its parts failed together".to_owned();
@@ -109,19 +109,19 @@ impl State {
     /// Whether `a` takes a replica away whose work `b` has to do.
     fn overloads(&self, a: &Member, b: &Member) -> bool {
         let Some(model) = model_of(&b.subject).filter(|_| waits(b.rule)) else { return false };
-        a.node != b.node && self.loses(a, model)
+        a.node != b.node && b.node.is_some() && self.loses(a, model)
     }
 
     /// Everything that one member gives cause to suspect.
     fn accuse(&self, docket: &mut Docket<'_>, nth: usize) {
         let member = &docket.members[nth];
-        let own = Entity::of(&member.node, &member.subject);
+        let own = Entity::of(member.node.as_ref(), &member.subject);
         docket.claim(nth, own, Since::Itself, prior(member.rule), String::new());
         for suspect in &member.suspects {
             let remark = format!("blamed for {}", member.rule);
             // Who blames somebody says that it is no cause itself.
             let prior = prior(member.rule) + 0.25 * suspect.confidence;
-            let suspect = Entity::of(&member.node, &suspect.subject);
+            let suspect = Entity::of(member.node.as_ref(), &suspect.subject);
             docket.claim(nth, suspect, Since::Before, prior, remark);
         }
         for (model, recent) in self.changed_before(Clue::from(member)) {

@@ -19,6 +19,7 @@ pub fn sees(sources: &[Source], rule: RuleId, subject: &Subject) -> bool {
         Subject::Model { server, .. } | Subject::Server { server } => {
             seeing(&format!("triton/{server}")) || seeing("triton")
         }
+        Subject::Service { .. } | Subject::Alert { .. } => false,
         Subject::Node | Subject::Gpu { .. } | Subject::Process { .. } | Subject::Source { .. } => {
             let triton = |source: &&Source| source.name.as_str().starts_with("triton");
             let mut tritons = sources.iter().filter(triton).peekable();
@@ -54,6 +55,10 @@ pub fn sees(sources: &[Source], rule: RuleId, subject: &Subject) -> bool {
             Subject::Source { source } => seeing(source.as_str()),
             _ => false,
         },
-        RuleId::NodeLost => false,
+        RuleId::NodeLost
+        | RuleId::AvailabilityBurn
+        | RuleId::LatencyBurn
+        | RuleId::ExternalAlert
+        | RuleId::UserReport => false,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{NodeId, Phase, RuleId};
@@ -25,15 +26,17 @@ impl State {
         self.stand(node);
         self.place_replicas(node);
         let mut listed: HashSet<Key> = HashSet::new();
-        for finding in &snapshot.active {
+        let own =
+            |finding: &&Finding| !finding.rule.is_central() && !finding.subject.is_of_no_node();
+        for finding in snapshot.active.iter().filter(own) {
             listed.insert((finding.rule, finding.subject.identity()));
             let mut finding = finding.clone();
             finding.phase = Phase::Updated;
-            self.finding(now, node, finding, snapshot.observed_at, false, touched);
+            self.finding(now, Some(node), finding, snapshot.observed_at, false, touched);
         }
         for key in self.over_by(node, &snapshot, &listed) {
             let why = "the node no longer lists it, and can see it";
-            self.clear(now, node, &key, snapshot.observed_at, why, touched);
+            self.clear(now, Some(node), &key, snapshot.observed_at, why, touched);
         }
         self.grade_node(now, node, touched);
     }

@@ -24,8 +24,15 @@ impl State {
     }
 
     /// Looks again at the replicas that a finding is about.
-    pub(super) fn review_replicas(&mut self, node: &NodeId, rule: RuleId, subject: &Subject) {
-        let Some(known) = self.nodes.get(node) else { return };
+    pub(super) fn review_replicas(
+        &mut self,
+        node: Option<&NodeId>,
+        rule: RuleId,
+        subject: &Subject,
+    ) {
+        let Some((node, known)) = node.and_then(|node| self.nodes.get_key_value(node)) else {
+            return;
+        };
         if bears_on_replicas(rule) {
             // What is over may be of the version before.
             let key = (rule, subject.identity());

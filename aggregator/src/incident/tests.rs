@@ -5,7 +5,7 @@ use crate::testing::{at, finding, node};
 
 fn cause() -> Member {
     let finding = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
-    member(node("node-a"), finding, "first seen".to_owned(), 1.0)
+    member(Some(node("node-a")), finding, "first seen".to_owned(), 1.0)
 }
 
 fn because<T>(what: T) -> Because<T> {

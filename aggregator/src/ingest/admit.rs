@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gpuwarden_proto::convert::decode_event;
-use gpuwarden_proto::event::Event;
+use gpuwarden_proto::event::{Body, Event};
 use gpuwarden_proto::time::{Timestamp, spoken};
 use gpuwarden_proto::uplink::{Entry, Rejection};
 use gpuwarden_proto::vocab::Seq;
@@ -71,6 +71,12 @@ fn check(
     }
     let event =
         decode_event(&entry.event).map_err(|refused| (Reject::Undecodable, refused.to_string()))?;
+    if let Body::Finding(finding) = &event.body
+        && (finding.rule.is_central() || finding.subject.is_of_no_node())
+    {
+        let reason = format!("{} of {} is not for a node to find", finding.rule, finding.subject);
+        return Err((Reject::NotOfNode, reason));
+    }
     let (age, ahead) = (now.since(event.observed_at), event.observed_at.since(now));
     if age > times.max_age {
         let reason =
@@ -122,6 +128,16 @@ mod tests {
         let told = check(vec![seen(0, 1000), seen(3, 1000), seen(3, 1000), seen(4, 1000)]);
         let numbers: Vec<u64> = told.iter().map(|(seq, _)| *seq).collect();
         assert_eq!(numbers, [0, 3]);
+    }
+
+    #[test]
+    fn a_node_cannot_speak_of_what_only_the_aggregator_knows() {
+        let told = check(vec![
+            entry(1, at(1000), "raise node-lost node"),
+            entry(2, at(1000), "raise xid service:chat"),
+        ]);
+        assert_eq!(told[0], (1, "node-lost of node is not for a node to find".to_owned()));
+        assert_eq!(told[1], (2, "xid of service chat is not for a node to find".to_owned()));
     }
 
     #[test]

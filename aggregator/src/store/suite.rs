@@ -21,7 +21,7 @@ fn on_each(check: impl Fn(&mut dyn Store)) {
 
 fn incident(id: u64) -> Case {
     let cause = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
-    let cause = member(node("node-a"), cause, "first seen".to_owned(), 1.0);
+    let cause = member(Some(node("node-a")), cause, "first seen".to_owned(), 1.0);
     let kind = Because { what: IncidentType::HighLatency, reason: "a test".to_owned() };
     let severity = Because { what: Severity::P3, reason: "a test".to_owned() };
     Case::open(IncidentId(id), cause, kind, severity, Limits::default(), at(0))

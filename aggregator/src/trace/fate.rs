@@ -53,7 +53,7 @@ pub(super) fn of(
 fn holding<'a>(node: &NodeId, finding: &Finding, around: &'a Around) -> Vec<Held<'a>> {
     let identity = finding.subject.identity();
     let same = |member: &&Member| {
-        member.node == *node && member.rule == finding.rule && member.subject.identity() == identity
+        member.is_on(node) && member.rule == finding.rule && member.subject.identity() == identity
     };
     let each = around.incidents.iter();
     each.filter_map(|incident| {

@@ -9,13 +9,10 @@ const SURE: f64 = 0.995;
 
 /// Where a member is.
 pub fn place(member: &Member) -> String {
-    match &member.subject {
-        Subject::Node => member.node.to_string(),
-        Subject::Gpu { .. }
-        | Subject::Process { .. }
-        | Subject::Server { .. }
-        | Subject::Model { .. }
-        | Subject::Source { .. } => format!("{} {}", member.node, member.subject),
+    match (&member.node, &member.subject) {
+        (Some(node), Subject::Node) => node.to_string(),
+        (Some(node), subject) => format!("{node} {subject}"),
+        (None, subject) => subject.to_string(),
     }
 }
 
@@ -29,13 +26,18 @@ pub fn suspect(suspect: &Suspect) -> String {
 /// does.
 pub fn entity(entity: &Entity, incident: &Incident) -> String {
     let members = || incident.members.iter();
-    let own = members().find(|member| Entity::of(&member.node, &member.subject) == *entity);
+    let own = members().find(|member| Entity::of(member.node.as_ref(), &member.subject) == *entity);
     if let Some(member) = own {
         return place(member);
     }
     let blamed = members().find_map(|member| {
-        let of = |suspect: &&Suspect| Entity::of(&member.node, &suspect.subject) == *entity;
-        member.suspects.iter().find(of).map(|found| format!("{} {}", member.node, suspect(found)))
+        let node = member.node.as_ref();
+        let of = |suspect: &&Suspect| Entity::of(node, &suspect.subject) == *entity;
+        let named = |found| match node {
+            Some(node) => format!("{node} {}", suspect(found)),
+            None => suspect(found),
+        };
+        member.suspects.iter().find(of).map(named)
     });
     blamed.unwrap_or_else(|| entity.to_string())
 }

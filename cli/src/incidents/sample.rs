@@ -47,7 +47,7 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
 
 fn member(rule: RuleId, subject: Subject, summary: &str, evidence: Vec<Evidence>) -> Member {
     Member {
-        node: NodeId::new("node-b").expect("a good name"),
+        node: NodeId::new("node-b").ok(),
         rule,
         subject,
         grade: Grade::Degraded,
@@ -59,6 +59,7 @@ fn member(rule: RuleId, subject: Subject, summary: &str, evidence: Vec<Evidence>
         reason: "it was the first".to_owned(),
         score: 1.0,
         gpus: Vec::new(),
+        about: Vec::new(),
     }
 }
 
@@ -99,10 +100,10 @@ pub(crate) fn noisy_neighbour() -> Incident {
     late.reason =
         "model resnet50 has noisy-neighbour, which makes latency-high; same GPU".to_owned();
     late.score = 0.91;
-    let train = Entity::of(&victim.node, &victim.suspects[0].subject);
+    let train = Entity::of(victim.node.as_ref(), &victim.suspects[0].subject);
     let roots = vec![
         root(train, 0.932, "explains 2 of 2 members, began first, blamed for noisy-neighbour"),
-        root(Entity::of(&victim.node, &victim.subject), 0.61, "explains 2 of 2 members"),
+        root(Entity::of(victim.node.as_ref(), &victim.subject), 0.61, "explains 2 of 2 members"),
     ];
     let timeline = vec![
         entry(0, "detected", "gpuwarden", "noisy-neighbour on node-b model resnet50"),
@@ -157,7 +158,7 @@ pub(crate) fn resolved() -> Incident {
 pub(crate) fn rack() -> Incident {
     let title = "rack r7: 3 nodes, node-b has not been heard of for 10 s";
     let lost = |node: &str, reason: &str, score: f64| Member {
-        node: NodeId::new(node).expect("a good name"),
+        node: NodeId::new(node).ok(),
         reason: reason.to_owned(),
         score,
         ..member(RuleId::NodeLost, Subject::Node, "not heard of for 10 s", Vec::new())
@@ -195,7 +196,7 @@ pub(crate) fn rack() -> Incident {
 pub(crate) fn merged() -> Incident {
     let title = "node-d has not been heard of for 10 s";
     let mut lost = member(RuleId::NodeLost, Subject::Node, title, Vec::new());
-    lost.node = NodeId::new("node-d").expect("a good name");
+    lost.node = NodeId::new("node-d").ok();
     lost.reason = "first seen".to_owned();
     let timeline = vec![
         entry(5, "detected", "gpuwarden", "node-d: not heard of for 10 s"),

@@ -9,7 +9,7 @@ use crate::pb;
 use crate::time::Timestamp;
 use crate::uplink::EVENT_MAX_BYTES;
 use crate::vocab::{
-    ChangeKind, GpuUuid, Grade, ModelName, ModelVersion, Phase, ServerName, SourceName,
+    ChangeKind, GpuUuid, Grade, ModelName, ModelVersion, Phase, ServerName, ServiceName, SourceName,
 };
 
 /// Most pieces of evidence or suspects that one finding may carry.
@@ -93,6 +93,7 @@ impl TryFrom<pb::Finding> for Finding {
             suspects: each(wire.suspects, TryInto::try_into)?,
             raised_at: Timestamp::from_unix_ns(wire.raised_unix_ns),
             gpus: gpus_from_wire(&wire.gpu_uuids)?,
+            about: Vec::new(),
         })
     }
 }
@@ -182,6 +183,12 @@ impl From<Subject> for pb::Subject {
             Subject::Source { source } => {
                 Kind::Source(pb::SourceSubject { source: source.as_str().to_owned() })
             }
+            Subject::Service { service } => {
+                Kind::Service(pb::ServiceSubject { service: service.as_str().to_owned() })
+            }
+            Subject::Alert { sender, key, name } => {
+                Kind::Alert(pb::AlertSubject { sender: sender.as_str().to_owned(), key, name })
+            }
         };
         Self { kind: Some(kind) }
     }
@@ -215,6 +222,14 @@ impl TryFrom<pb::Subject> for Subject {
             Kind::Source(source) => {
                 Self::Source { source: SourceName::new(&source.source).map_err(named)? }
             }
+            Kind::Service(service) => {
+                Self::Service { service: ServiceName::new(&service.service).map_err(named)? }
+            }
+            Kind::Alert(alert) => Self::Alert {
+                sender: parse("subject.sender", &alert.sender)?,
+                key: alert.key,
+                name: alert.name,
+            },
         })
     }
 }
@@ -361,6 +376,7 @@ mod tests {
                 evidence: vec![Evidence::new("pending", 40.0, Unit::Count).against(30.0)],
                 suspects: Vec::new(),
                 gpus: vec![GpuUuid::new("GPU-1").unwrap()],
+                about: Vec::new(),
                 raised_at: Timestamp::from_unix_s(4),
             }),
         }

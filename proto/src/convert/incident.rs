@@ -11,7 +11,7 @@ use crate::vocab::{IncidentId, NodeId};
 impl From<Member> for pb::Member {
     fn from(member: Member) -> Self {
         Self {
-            node: member.node.as_str().to_owned(),
+            node: member.node.map_or_else(String::new, |node| node.as_str().to_owned()),
             rule: member.rule.as_str().to_owned(),
             subject: Some(member.subject.into()),
             summary: member.summary,
@@ -23,6 +23,7 @@ impl From<Member> for pb::Member {
             grade: grade_to_wire(member.grade).into(),
             score: member.score,
             gpu_uuids: gpus_to_wire(&member.gpus),
+            about: member.about.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -31,9 +32,9 @@ impl TryFrom<pb::Member> for Member {
     type Error = Refused;
 
     fn try_from(wire: pb::Member) -> Result<Self, Refused> {
+        let node = (!wire.node.is_empty()).then(|| NodeId::new(&wire.node)).transpose();
         Ok(Self {
-            node: NodeId::new(&wire.node)
-                .map_err(|error| Refused::because("member.node")(error.to_string()))?,
+            node: node.map_err(|error| Refused::because("member.node")(error.to_string()))?,
             rule: parse("member.rule", &wire.rule)?,
             subject: subject(wire.subject)?,
             grade: grade_from_wire(wire.grade)?,
@@ -45,16 +46,32 @@ impl TryFrom<pb::Member> for Member {
             reason: wire.reason,
             score: wire.score,
             gpus: gpus_from_wire(&wire.gpu_uuids)?,
+            about: each(wire.about, TryInto::try_into)?,
         })
     }
 }
 
 impl From<Root> for pb::Root {
     fn from(root: Root) -> Self {
-        let Entity { kind, name, node } = root.entity;
+        Self { entity: Some(root.entity.into()), score: root.score, reason: root.reason }
+    }
+}
+
+impl From<Entity> for pb::Entity {
+    fn from(Entity { kind, name, node }: Entity) -> Self {
         let node = node.map_or_else(String::new, |node| node.as_str().to_owned());
-        let entity = pb::Entity { kind: kind.as_str().to_owned(), name: name.to_string(), node };
-        Self { entity: Some(entity), score: root.score, reason: root.reason }
+        Self { kind: kind.as_str().to_owned(), name: name.to_string(), node }
+    }
+}
+
+impl TryFrom<pb::Entity> for Entity {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Entity) -> Result<Self, Refused> {
+        let kind: EntityKind = parse("entity.kind", &wire.kind)?;
+        let node = (!wire.node.is_empty()).then(|| NodeId::new(&wire.node)).transpose();
+        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
+        Ok(Self { kind, name: wire.name.as_str().into(), node })
     }
 }
 
@@ -63,11 +80,7 @@ impl TryFrom<pb::Root> for Root {
 
     fn try_from(wire: pb::Root) -> Result<Self, Refused> {
         let entity = wire.entity.ok_or_else(|| Refused::missing("root.entity"))?;
-        let kind: EntityKind = parse("entity.kind", &entity.kind)?;
-        let node = (!entity.node.is_empty()).then(|| NodeId::new(&entity.node)).transpose();
-        let node = node.map_err(|error| Refused::because("entity.node")(error.to_string()))?;
-        let entity = Entity { kind, name: entity.name.as_str().into(), node };
-        Ok(Self { entity, score: wire.score, reason: wire.reason })
+        Ok(Self { entity: entity.try_into()?, score: wire.score, reason: wire.reason })
     }
 }
 
