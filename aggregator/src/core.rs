@@ -8,6 +8,7 @@
 mod apply;
 mod pending;
 mod sessions;
+mod slo;
 mod writer;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use gpuwarden_proto::event::Event;
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
@@ -40,6 +42,7 @@ use crate::correlate::State;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Stale, TICK};
 use crate::node::SessionId;
+use crate::slo::Slo;
 use crate::status::Metrics;
 use crate::store::{Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
@@ -97,6 +100,8 @@ pub enum Request {
     Nodes(oneshot::Sender<Vec<Node>>),
     /// What was changed, newest first.
     Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
+    /// How the objectives of services stand.
+    Objectives(oneshot::Sender<Vec<Objective>>),
 }
 
 /// There are as many nodes as there may be.
@@ -133,6 +138,7 @@ pub struct Core {
     board: Board,
     sessions: Sessions,
     changes: VecDeque<ObservedChange>,
+    slo: Slo,
     pending: Pending,
     commit: Commit,
     writer: Writer,
@@ -194,6 +200,7 @@ impl Core {
             board,
             sessions: Sessions::default(),
             changes: changes.into(),
+            slo: Slo::default(),
             pending: Pending::default(),
             commit: Commit::Idle,
             writer,
@@ -204,6 +211,13 @@ impl Core {
             prune_due: false,
             more_to_prune: false,
         }
+    }
+
+    /// The same, holding services to their objectives.
+    #[must_use]
+    pub fn promising(mut self, slo: Slo) -> Self {
+        self.slo = slo;
+        self
     }
 
     /// Works until it is told to stop and all that was taken up is on disk.
@@ -397,6 +411,7 @@ impl Core {
     /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
+        self.keep_objectives(now);
         for _ in 0..2 {
             while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {
                 let Some(done) = self.writer.done.recv().await else { return Ok(()) };

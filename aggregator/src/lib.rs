@@ -67,6 +67,8 @@ use crate::ingest::{Ingest, Times};
 use crate::node::{Link, Node};
 use crate::query::Desk;
 use crate::service::{Bounds, Routes};
+use crate::slo::Slo;
+use crate::slo::kept::Kept;
 use crate::status::Metrics;
 use crate::store::{Loaded, SqliteStore, Store, StoreError, StoreFault};
 
@@ -147,7 +149,7 @@ impl Aggregator {
     /// The store cannot be read, or fails in a way that waiting does not mend.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { config, clock, metrics, mut store, grpc, http } = self;
-        let loaded = store.load()?;
+        let mut loaded = store.load()?;
         let history = store.history()?;
         let now = clock.now();
         if loaded.unreadable > 0 {
@@ -158,7 +160,9 @@ impl Aggregator {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
         let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
+        let kept = std::mem::take(&mut loaded.slo);
         let (state, changes) = restored(&config, loaded, now);
+        let slo = promised(&config, kept, &state, now);
         let core = Core::new(
             Arc::clone(&config),
             clock.clone(),
@@ -166,7 +170,8 @@ impl Aggregator {
             state,
             changes,
             writer,
-        );
+        )
+        .promising(slo);
         let inputs = Inputs { batches: batches_in, requests: requests_in };
         // The edges stop when the core has stopped, whatever made it.
         let edges = CancellationToken::new();
@@ -312,4 +317,15 @@ fn restored(
         State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
     loaded.changes.iter().for_each(|change| state.recall(change));
     (state, loaded.changes)
+}
+
+/// The objectives, with what was counted before the restart.
+fn promised(config: &Config, kept: Kept, state: &State, now: Timestamp) -> Slo {
+    let mut slo = Slo::new(&config.topology).recalling(kept);
+    for (node, known) in &state.nodes {
+        if let Some(snapshot) = &known.snapshot {
+            slo.recall(now, node, snapshot);
+        }
+    }
+    slo
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -141,6 +142,15 @@ impl Desk {
     pub async fn changes(&self, limit: usize) -> Result<Vec<ObservedChange>, AskError> {
         let limit = if limit == 0 { LIMIT_DEFAULT } else { limit.min(LIMIT_MAX) };
         self.ask(|answer| Request::Changes(limit, answer)).await
+    }
+
+    /// How the objectives of services stand, by service.
+    ///
+    /// # Errors
+    ///
+    /// The aggregator stops.
+    pub async fn objectives(&self) -> Result<Vec<Objective>, AskError> {
+        self.ask(Request::Objectives).await
     }
 
     /// Where one event went, for each outbox of the node that gave this number, the newest first.

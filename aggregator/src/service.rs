@@ -2,6 +2,7 @@
 
 mod gate;
 mod routes;
+mod slo;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
 pub use routes::Routes;
+pub use slo::Objectives;
 
 use crate::core::CommandError;
 use crate::incident::{Command, Refusal};

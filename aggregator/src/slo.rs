@@ -32,7 +32,7 @@ pub use alarm::BURN;
 pub use ring::Count;
 
 use self::alarm::Alarm;
-use self::burn::{BUDGET_S, WINDOWS_S, rate};
+use self::burn::{BUDGET_S, WINDOWS_S, called, rate};
 use self::heard::Heard;
 use self::kept::{Bucket, Kept, Key};
 use self::objective::Objective;
@@ -95,8 +95,12 @@ impl Slo {
     /// Takes up what was kept before a restart.
     #[must_use]
     pub fn recalling(mut self, kept: Kept) -> Self {
-        let places: BTreeMap<Key, usize> =
-            self.tracks.iter().enumerate().map(|(place, track)| (track.key.clone(), place)).collect();
+        let places: BTreeMap<Key, usize> = self
+            .tracks
+            .iter()
+            .enumerate()
+            .map(|(place, track)| (track.key.clone(), place))
+            .collect();
         for bucket in &kept.buckets {
             if let Some(place) = places.get(&bucket.key) {
                 self.tracks[*place].series.recall(bucket);
@@ -225,21 +229,23 @@ impl Track {
     }
 
     fn state(&self, now: Timestamp, budget_left: Option<f64>) -> (ObjectiveState, String) {
-        let hours = |s: u64| gpuwarden_proto::time::spoken(std::time::Duration::from_secs(s));
         let longest = WINDOWS_S[WINDOWS_S.len() - 1];
         if let Some(pair) = self.alarm.worst() {
-            let (long, short) = (hours(pair.long_s), hours(pair.short_s));
-            let reason = format!("faster than {} over {long} and {short}", pair.threshold());
+            let (long, short) = (called(pair.long_s), called(pair.short_s));
+            let reason = format!("more than {} over {long} and {short}", pair.threshold());
             return (ObjectiveState::Burning, reason);
         }
         if self.series.window(now, longest).total() == 0 {
-            return (ObjectiveState::Unseen, format!("no requests counted for {}", hours(longest)));
-        }
-        if budget_left.is_some_and(|left| left <= 0.0) {
-            return (ObjectiveState::Spent, "nothing is left of the budget".to_owned());
+            return (
+                ObjectiveState::Unseen,
+                format!("no requests counted for {}", called(longest)),
+            );
         }
         if self.alarm.too_few {
             return (ObjectiveState::TooFew, "too few requests to tell".to_owned());
+        }
+        if budget_left.is_some_and(|left| left <= 0.0) {
+            return (ObjectiveState::Spent, "nothing is left of the budget".to_owned());
         }
         (ObjectiveState::Kept, String::new())
     }

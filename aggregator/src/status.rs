@@ -1,5 +1,7 @@
 //! How the aggregator itself is doing: its own numbers, for Prometheus and for tests.
 
+mod slo;
+
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
@@ -8,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use slo::SloMetrics;
 
 /// Why an event was refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -72,6 +76,8 @@ pub struct Metrics {
     pub nodes_connected: Gauge,
     /// Nodes that do not answer.
     pub nodes_lost: Gauge,
+    /// How services keep their objectives.
+    pub slo: SloMetrics,
 }
 
 /// A histogram with bounds from half a millisecond to a second.
@@ -126,6 +132,7 @@ impl Metrics {
         r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
+        self.slo.register(r);
         let mut page = String::new();
         text::encode(&mut page, &registry)?;
         Ok(page)

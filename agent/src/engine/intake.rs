@@ -166,10 +166,7 @@ impl Engine {
             }
             let reloaded = model.push(now.moment, &sample);
             model.count(now.moment, now.wall);
-            if reloaded
-                && !restarted
-                && model.was_reloaded_unseen(now.moment)
-            {
+            if reloaded && !restarted && model.was_reloaded_unseen(now.moment) {
                 model.deploy_told_at = Some(now.moment);
                 reset.push(change::reloaded(now, model));
             }

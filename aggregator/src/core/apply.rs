@@ -51,6 +51,7 @@ impl Core {
                 let newest = self.changes.iter().rev().take(limit).cloned().collect();
                 reply(answer, newest);
             }
+            Request::Objectives(answer) => reply(answer, self.slo.standings(now)),
         }
     }
 
@@ -90,6 +91,7 @@ impl Core {
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
+            self.slo.observe(now, id, &snapshot);
             self.correlate(now, id, Signal::Snapshot(snapshot));
             self.pending.node(id, true);
         }
@@ -196,6 +198,7 @@ impl Core {
         if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
             self.stale.renew(&mut self.state, now, &mut touched);
         }
+        self.objectives(now, &mut touched);
         self.note(touched);
         self.gauge();
     }

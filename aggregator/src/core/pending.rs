@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::CommandError;
 use crate::correlate::{State, Touched};
 use crate::node::SessionId;
+use crate::slo::kept::Kept;
 use crate::store::{Batch, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
 
@@ -45,6 +46,7 @@ pub(super) struct Pending {
     /// Nodes to be written; `true` with their snapshot.
     nodes: BTreeMap<NodeId, bool>,
     changes: Vec<ObservedChange>,
+    slo: Kept,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
 }
@@ -88,6 +90,11 @@ impl Pending {
     /// A change was observed.
     pub(super) fn change(&mut self, change: ObservedChange) {
         self.changes.push(change);
+    }
+
+    /// Counts or alarms of objectives are to be written.
+    pub(super) fn slo(&mut self, kept: Kept) {
+        self.slo.append(kept);
     }
 
     /// A node is to be written.
@@ -146,6 +153,7 @@ impl Pending {
             && self.touched.is_empty()
             && self.nodes.is_empty()
             && self.changes.is_empty()
+            && self.slo.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
     }
@@ -161,6 +169,7 @@ impl Pending {
             incidents: updates.iter().map(|(_, incident)| Arc::clone(incident)).collect(),
             nodes: rows(&this.nodes, state),
             changes: this.changes,
+            slo: this.slo,
             next_incident: state.next_id(),
         };
         let debts = Debts { owed: this.owed, updates, answers: this.answers, events: this.events };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gpuwarden_proto::settings::{Document, Problem, Section};
-use gpuwarden_proto::vocab::{ModelName, NodeId};
+use gpuwarden_proto::vocab::{ModelName, NodeId, ServiceName};
 
 use crate::slo::objective::{self, Objective};
 
@@ -110,6 +110,9 @@ fn service(section: &mut Section<'_>, topology: &mut Topology) {
     };
     if !service.objectives.is_empty() && service.models.is_empty() {
         section.problem("models", "is empty, so nothing of what is promised could be counted");
+    }
+    if let (false, Err(error)) = (service.objectives.is_empty(), ServiceName::new(&called)) {
+        section.problem("name", &format!("{}, which one with objectives may not", error.fault));
     }
     if topology.services.insert(Arc::clone(&called), service).is_some() {
         section.problem("name", &format!("\"{called}\" is given to two services"));

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::slo_service_server::SloServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
 use tonic::body::Body;
@@ -13,7 +14,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents};
+use super::{Fleet, Incidents, Objectives};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -33,6 +34,7 @@ impl Routes {
         let metrics = Arc::clone(&ingest.metrics);
         let people = People {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
+            slo: SloServiceServer::new(Objectives(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
@@ -63,6 +65,7 @@ impl Service<http::Request<Body>> for Routes {
 struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
+    slo: SloServiceServer<Objectives>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -79,6 +82,8 @@ impl Service<http::Request<Body>> for People {
             self.incidents.call(request)
         } else if is_for::<FleetServiceServer<Fleet>>(&request) {
             self.fleet.call(request)
+        } else if is_for::<SloServiceServer<Objectives>>(&request) {
+            self.slo.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

@@ -7,7 +7,7 @@ use gpuwarden_proto::event::{Evidence, Finding, Subject, Unit};
 use gpuwarden_proto::time::{Timestamp, spoken};
 use gpuwarden_proto::vocab::{Grade, ObjectiveKind, Phase, RuleId, ServiceName};
 
-use super::burn::{BUDGET_S, PAIRS, Pair, Verdict, rate};
+use super::burn::{BUDGET_S, PAIRS, Pair, Verdict, called, rate};
 use super::objective::Objective;
 use super::series::Series;
 
@@ -142,29 +142,29 @@ pub(super) fn left(now: Timestamp, objective: Objective, series: &Series) -> Opt
     rate(series.window(now, BUDGET_S), objective.target).map(|used| 1.0 - used)
 }
 
-/// E.g. `98.21 % of requests were answered over 1 h 0 min (objective 99.9 %): the budget of 30 days is
-/// used up 18 times too fast, and 62 % of it is left`.
+/// E.g. `98.21 % of requests were answered over 1 h (objective 99.9 %): so fast the budget of 30 d is
+/// used up in 1 d 16 h, and 62 % of it is left`.
 fn summary(now: Timestamp, objective: Objective, series: &Series, pair: Pair) -> String {
     let Objective { measure, target } = objective;
     let long = series.window(now, pair.long_s);
-    let good = match long.total() {
-        0 => 0.0,
-        total => long.good as f64 / total as f64 * 100.0,
+    let over = called(pair.long_s);
+    let of = match measure.within_us() {
+        None => "requests were answered".to_owned(),
+        Some(us) => format!("answered requests took {} at most", spoken_ms(us / 1_000)),
     };
-    let (of, within) = match measure.within_us() {
-        None => ("requests were answered", String::new()),
-        Some(us) => {
-            let within = spoken_ms(us / 1_000);
-            ("answered requests took no longer than", format!(" {within}"))
-        }
-    };
-    let over = spoken(Duration::from_secs(pair.long_s));
-    let mut text = format!("{good:.2} % of {of}{within} over {over} (objective {target})");
-    if let Some(rate) = rate(long, target) {
-        let _ = write!(text, ": the budget of 30 days is used up {rate:.1} times too fast");
+    let Some(rate) = rate(long, target) else { return format!("no {of} over {over}") };
+    let good = long.good as f64 / long.total() as f64 * 100.0;
+    let mut text = format!("{good:.2} % of {of} over {over} (objective {target})");
+    if rate > 1.0 {
+        let lasts = spoken(Duration::from_secs_f64(BUDGET_S as f64 / rate));
+        let _ = write!(text, ": so fast the budget of {} is used up in {lasts}", called(BUDGET_S));
     }
-    if let Some(left) = left(now, objective, series) {
-        let _ = write!(text, ", and {:.0} % of it is left", (left * 100.0).max(0.0));
+    match left(now, objective, series) {
+        Some(left) if left > 0.0 => {
+            let _ = write!(text, ", and {:.0} % of it is left", left * 100.0);
+        }
+        Some(_) => text.push_str(", and none of it is left"),
+        None => {}
     }
     text
 }

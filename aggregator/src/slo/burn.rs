@@ -62,6 +62,16 @@ pub enum Verdict {
     TooFew,
 }
 
+/// A window as people say it, e.g. `5 min`, `6 h`, `3 d`.
+#[must_use]
+pub fn called(window_s: u64) -> String {
+    match window_s {
+        s if s > 0 && s.is_multiple_of(DAY_S) => format!("{} d", s / DAY_S),
+        s if s > 0 && s.is_multiple_of(HOUR_S) => format!("{} h", s / HOUR_S),
+        s => format!("{} min", s / MINUTE_S),
+    }
+}
+
 /// How fast requests like these use up the budget: 1 uses it up in just [`BUDGET_S`]. `None` when there
 /// are none.
 #[must_use]
@@ -151,7 +161,9 @@ mod tests {
             assert_eq!(judge(over, over), Verdict::Burning, "{pair:?}");
             assert_eq!(judge(over, at), Verdict::Slow, "{pair:?}: it is no longer so");
             assert_eq!(judge(at, over), Verdict::Slow, "{pair:?}: it has not lasted");
-            assert!(rate(at, three_nines()).is_some_and(|rate| (rate - pair.threshold()).abs() < 1e-9));
+            assert!(
+                rate(at, three_nines()).is_some_and(|rate| (rate - pair.threshold()).abs() < 1e-9)
+            );
         }
     }
 
@@ -168,7 +180,11 @@ mod tests {
     #[test]
     fn an_alarm_is_over_only_well_below_its_threshold() {
         let long = of(5_000, 100_000);
-        assert_eq!(judge(long, of(1_080, 100_000), true), Verdict::Burning, "10.8 is three quarters");
+        assert_eq!(
+            judge(long, of(1_080, 100_000), true),
+            Verdict::Burning,
+            "10.8 is three quarters"
+        );
         assert_eq!(judge(long, of(1_079, 100_000), true), Verdict::Slow);
         assert_eq!(judge(of(1_000, 100_000), of(1_200, 100_000), true), Verdict::Burning);
     }

@@ -34,10 +34,7 @@ impl Add for Count {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            good: self.good.saturating_add(other.good),
-            bad: self.bad.saturating_add(other.bad),
-        }
+        Self { good: self.good.saturating_add(other.good), bad: self.bad.saturating_add(other.bad) }
     }
 }
 
@@ -45,17 +42,14 @@ impl Sub for Count {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self {
-            good: self.good.saturating_sub(other.good),
-            bad: self.bad.saturating_sub(other.bad),
-        }
+        Self { good: self.good.saturating_sub(other.good), bad: self.bad.saturating_sub(other.bad) }
     }
 }
 
 /// The newest buckets of equal length. Each holds the sum up to its end, so that a window is one
 /// subtraction however long it is.
 #[derive(Debug)]
-pub struct Ring {
+pub(super) struct Ring {
     step_s: u64,
     capacity: usize,
     /// The number of the newest bucket, counted from 1970.
@@ -71,7 +65,7 @@ pub struct Ring {
 impl Ring {
     /// An empty ring of so many buckets at most. Memory is taken as it is needed.
     #[must_use]
-    pub const fn new(step_s: u64, capacity: usize) -> Self {
+    pub(super) const fn new(step_s: u64, capacity: usize) -> Self {
         Self {
             step_s,
             capacity,
@@ -84,13 +78,13 @@ impl Ring {
 
     /// Length of a bucket, in seconds.
     #[must_use]
-    pub const fn step_s(&self) -> u64 {
+    pub(super) const fn step_s(&self) -> u64 {
         self.step_s
     }
 
     /// Requests that ended some time from `from` to `to`: they are spread evenly over it. What lies
     /// before the oldest bucket is let go.
-    pub fn spread(&mut self, from: Timestamp, to: Timestamp, count: Count) {
+    pub(super) fn spread(&mut self, from: Timestamp, to: Timestamp, count: Count) {
         if count == Count::default() {
             return;
         }
@@ -121,7 +115,7 @@ impl Ring {
     }
 
     /// Requests of the bucket that begins then, from where they are kept.
-    pub fn recall(&mut self, start_s: u64, count: Count) {
+    pub(super) fn recall(&mut self, start_s: u64, count: Count) {
         let changed_from = self.changed_from;
         let at = Timestamp::from_unix_s(start_s);
         self.spread(at, at, count);
@@ -131,14 +125,15 @@ impl Ring {
     /// Requests of the last `window_s` before `now`. Buckets are whole: the one that `now` is in
     /// counts, so a window is up to one bucket shorter than it is called.
     #[must_use]
-    pub fn window(&self, now: Timestamp, window_s: u64) -> Count {
+    pub(super) fn window(&self, now: Timestamp, window_s: u64) -> Count {
         let last = now.unix_ns() / self.step_ns();
-        self.sum_to(last) - self.sum_to(last.saturating_sub(window_s / self.step_s))
+        let before = last.checked_sub(window_s / self.step_s);
+        self.sum_to(last) - before.map_or(self.before, |bucket| self.sum_to(bucket))
     }
 
     /// The buckets that changed since this was last asked: when each began, in seconds since 1970, and
     /// what is in it.
-    pub fn take_changed(&mut self) -> Vec<(u64, Count)> {
+    pub(super) fn take_changed(&mut self) -> Vec<(u64, Count)> {
         let Some(from) = self.changed_from.take() else { return Vec::new() };
         let from = from.max(self.oldest());
         let of = |bucket: u64| {
@@ -150,7 +145,7 @@ impl Ring {
 
     /// When the oldest bucket that may be kept `now` begins, in seconds since 1970.
     #[must_use]
-    pub fn forgotten_before(&self, now: Timestamp) -> u64 {
+    pub(super) fn forgotten_before(&self, now: Timestamp) -> u64 {
         let last = now.unix_ns() / self.step_ns();
         last.saturating_sub(self.capacity as u64 - 1) * self.step_s
     }

@@ -61,7 +61,8 @@ impl Series {
     pub(super) fn take_changed(&mut self, key: &Key) -> Vec<Bucket> {
         let of = |ring: &mut Ring| {
             let step_s = ring.step_s();
-            let bucket = move |(start_s, count)| Bucket { key: key.clone(), step_s, start_s, count };
+            let bucket =
+                move |(start_s, count)| Bucket { key: key.clone(), step_s, start_s, count };
             ring.take_changed().into_iter().map(bucket)
         };
         self.rings.iter_mut().flat_map(of).collect()

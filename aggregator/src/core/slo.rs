@@ -1,0 +1,39 @@
+//! When objectives are looked at, told of, shown and kept.
+
+use gpuwarden_proto::time::Timestamp;
+
+use super::Core;
+use crate::correlate::{Touched, outside};
+
+/// Ticks between two looks at what burns: 5 s. Snapshots come every 10 s.
+const TICKS_PER_JUDGEMENT: u64 = 20;
+/// Ticks after which numbers are shown anew: 15 s, as often as they are usually scraped.
+const TICKS_PER_SHOW: u64 = 60;
+/// Ticks after which counts are kept: a minute, which is all that a crash can lose.
+const TICKS_PER_KEEP: u64 = 240;
+
+impl Core {
+    /// What a tick brings about for objectives.
+    pub(super) fn objectives(&mut self, now: Timestamp, touched: &mut Touched) {
+        if self.ticks.is_multiple_of(TICKS_PER_JUDGEMENT) {
+            for finding in self.slo.judge(now) {
+                outside(&mut self.state, now, now, finding, touched);
+            }
+            // Together with the incidents that they led to.
+            let alarms = self.slo.take_alarms();
+            self.pending.slo(alarms);
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_SHOW) {
+            self.metrics.slo.show(&self.slo.standings(now), self.slo.counted());
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_KEEP) {
+            self.keep_objectives(now);
+        }
+    }
+
+    /// Has all counts written that are not.
+    pub(super) fn keep_objectives(&mut self, now: Timestamp) {
+        let changed = self.slo.take_changed(now);
+        self.pending.slo(changed);
+    }
+}
