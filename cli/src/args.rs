@@ -45,6 +45,8 @@ pub enum Command {
     Incidents(Incidents),
     /// Show the nodes of the fleet.
     Nodes,
+    /// Show what is promised of services, how much of it is left, and how fast it is used up.
+    Slo,
     /// Show what was done to the fleet.
     #[command(subcommand)]
     Change(Change),

@@ -11,6 +11,8 @@ use gpuwarden_proto::incident::{Incident, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::pb::slo_service_client::SloServiceClient;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
@@ -98,6 +100,7 @@ pub struct Client {
     url: String,
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
+    slo: SloServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -140,8 +143,10 @@ impl Client {
         })?;
         let incidents =
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let slo =
+            SloServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let fleet = FleetServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet })
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, slo })
     }
 
     /// Incidents; `None` leaves the limit to the server.
@@ -215,6 +220,15 @@ impl Client {
         let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
         let nodes: Result<_, Refused> = answer.nodes.into_iter().map(TryInto::try_into).collect();
         Ok(nodes?)
+    }
+
+    /// How the objectives of services stand.
+    pub async fn objectives(&mut self) -> Result<Vec<Objective>, ClientError> {
+        let answer = self.slo.list_objectives(timed(pb::ListObjectivesRequest {})).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let objectives: Result<_, Refused> =
+            answer.objectives.into_iter().map(TryInto::try_into).collect();
+        Ok(objectives?)
     }
 
     /// Changes that agents observed, newest first.

@@ -22,3 +22,6 @@ impl SloService for Objectives {
         Ok(Response::new(pb::ListObjectivesResponse { objectives }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 mod naive;
 
+use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::{LATENCY_COUNTS, Served};
 use gpuwarden_proto::vocab::Phase;
 
 use super::*;
+use crate::correlate::{Policy, State, Touched, outside};
 use crate::store::{MemoryStore, Store, Transaction};
 use crate::testing::{at, node, snapshot};
 
@@ -276,4 +278,40 @@ fn replicas_and_models_of_a_service_add_up() {
     let counted: Vec<_> = slo.counted().map(|(_, kind, count)| (kind.as_str(), count)).collect();
     let four = Count { good: 4 * 90, bad: 4 * 10 };
     assert_eq!(counted, [("availability", four), ("latency", Count::default())]);
+}
+
+/// An incident of a service that burns, as it goes on: how urgent it is by then, and why.
+fn urgency(text: &str, minutes: &[u64]) -> String {
+    let topology = topology(text);
+    let policy = Policy { topology: topology.clone(), ..Policy::default() };
+    let mut state = State::restore(policy, HashMap::new(), Vec::new(), 1, at(0));
+    let mut service = Service::new();
+    service.slo = Slo::new(&topology);
+    service.say();
+    service.serve(6 * 60, each(1_000, 0));
+    let mut told = Vec::new();
+    for minutes in minutes {
+        for _ in 0..minutes * 6 {
+            (service.now_s, service.requests) = (service.now_s + 10, service.requests + 100);
+            service.failures += 3;
+            service.say();
+            let now = at(service.now_s);
+            for finding in service.slo.judge(now) {
+                outside(&mut state, now, now, finding, &mut Touched::default());
+            }
+        }
+        let incident = state.incidents().next().unwrap();
+        let Incident { severity, kind, severity_reason, .. } = incident;
+        told.push(format!("{severity} {kind}: {severity_reason}"));
+        assert_eq!(state.open(), 1);
+    }
+    told.join("\n")
+}
+
+#[test]
+fn the_faster_a_budget_is_used_up_the_more_urgent_it_is_and_more_so_on_the_critical_list() {
+    let minutes = [3, 10, 20, 60];
+    insta::assert_snapshot!(urgency(TOPOLOGY, &minutes), @"");
+    let usual = TOPOLOGY.replace("critical = true", "critical = false");
+    insta::assert_snapshot!(urgency(&usual, &minutes), @"");
 }
