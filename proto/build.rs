@@ -1,7 +1,7 @@
 //! Compiles the contract without `protoc`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["event", "uplink", "incident", "fleet", "slo"]
+    let files = ["event", "uplink", "incident", "fleet", "shadow", "slo"]
         .map(|name| format!("gpuwarden/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=gpuwarden");
     let descriptors = protox::compile(files, ["."])?;

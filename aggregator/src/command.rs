@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use gpuwarden_proto::settings::Problem;
+use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::time::Timestamp;
 use tracing_subscriber::EnvFilter;
 
@@ -37,18 +38,26 @@ pub struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve until told to stop.
-    Run,
+    Run(RunArgs),
     /// Say all that is wrong with a settings file; exit 2 if anything is.
     CheckConfig,
     /// Print the incidents that an event log makes, one JSON object a line, by number.
     ///
     /// Only correlation is at work, with the times of the log; the same log gives the same bytes.
     Replay(ReplayArgs),
-    /// Print the events of a store as an event log, in the order of receipt.
+    /// Print the history of a store as an event log, in the order in which it was taken up.
     ///
-    /// Snapshots, lost nodes and people's commands are not in the store's history, so a replay of
-    /// the log does without them.
+    /// A replay of the log by the same settings gives the incidents that there were, as far back as
+    /// the store has kept its history.
     Events(EventsArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The settings of a candidate that runs beside these; `gpuwarden shadow` says what it would
+    /// have done otherwise. In place of the file that the settings name.
+    #[arg(long, value_name = "FILE")]
+    shadow: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +74,21 @@ struct ReplayArgs {
     /// Let time end here, in RFC 3339, and not with the last line: lines after it are left.
     #[arg(long)]
     until: Option<Timestamp>,
+    /// Replay the log by these settings as well, and print what they would have done otherwise
+    /// instead of the incidents.
+    #[arg(long, value_name = "CONFIG")]
+    against: Option<PathBuf>,
+    /// How to write that: as `gpuwarden shadow` does.
+    #[arg(long, value_enum, default_value_t = Format::Table, requires = "against")]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For scripts.
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +113,7 @@ impl Command {
     pub fn run(self) -> ExitCode {
         let config = self.config.as_deref();
         let result = match &self.verb {
-            Verb::Run => serve(config),
+            Verb::Run(args) => serve(config, args),
             Verb::CheckConfig => check_config(config),
             Verb::Replay(args) => replay(config, args),
             Verb::Events(args) => events(config, args),
@@ -126,8 +150,11 @@ fn path(config: Option<&Path>) -> &Path {
     config.unwrap_or(Path::new(CONFIG))
 }
 
-fn serve(config: Option<&Path>) -> Result<(), Failure> {
-    let config = Config::load(path(config))?;
+fn serve(config: Option<&Path>, args: &RunArgs) -> Result<(), Failure> {
+    let mut config = Config::load(path(config))?;
+    if let Some(candidate) = &args.shadow {
+        config.load_shadow(candidate)?;
+    }
     let filter = EnvFilter::try_from_env("GPUWARDEN_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -151,11 +178,39 @@ fn replay(config: Option<&Path>, args: &ReplayArgs) -> Result<(), Failure> {
     }
     let events = open(&args.events).map_err(|error| bad(&format!("{error:#}")))?;
     let (skip_bad, until) = (args.skip_bad, args.until);
+    let against = args.against.as_deref().map(|path| candidate(path, &config, args)).transpose()?;
     let replay = Replay { events, config, skip_bad, until };
+    if let Some(against) = against {
+        let contrasted = replay.against(&against).map_err(|error| bad(&error))?;
+        contrasted.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+        return Ok(print(&contrasted.report, args.output).context("cannot write the report")?);
+    }
     let replayed = replay.run().map_err(|error| bad(&error))?;
     replayed.remarks.iter().for_each(|remark| eprintln!("{remark}"));
     let out = BufWriter::new(std::io::stdout().lock());
     Ok(replayed.write(out).context("cannot write the incidents")?)
+}
+
+/// The settings that a log is replayed against; what stands where is told by their own file, or as for
+/// the others.
+fn candidate(path: &Path, config: &Config, args: &ReplayArgs) -> Result<Config, Failure> {
+    let mut candidate = Config::load(path)?;
+    if candidate.topology_file.is_none() || args.topology.is_some() {
+        candidate.topology = config.topology.clone();
+    }
+    Ok(candidate)
+}
+
+fn print(report: &Report, format: Format) -> std::io::Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match format {
+        Format::Table => write!(out, "{report}")?,
+        Format::Json => {
+            serde_json::to_writer(&mut out, report)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()
 }
 
 fn open(path: &Path) -> Result<Log<Box<dyn BufRead>>> {

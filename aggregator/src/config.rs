@@ -48,8 +48,23 @@ pub struct Config {
     pub keep_events: Duration,
     /// How long resolved incidents are kept.
     pub keep_incidents: Duration,
+    /// The file of a candidate config that runs beside this one; `None` for none.
+    pub shadow_file: Option<PathBuf>,
+    /// The share of the time that the candidate may take, in percent.
+    pub shadow_percent: u32,
+    /// What the candidate's file says.
+    pub shadow: Option<Candidate>,
     /// How much of everything.
     pub limits: Limits,
+}
+
+/// Settings that are tried beside the live ones: of them only correlation's are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What correlation goes by.
+    pub policy: Policy,
+    /// The share of the time that it may take, in percent.
+    pub percent: u32,
 }
 
 /// How much of everything there may be.
@@ -91,6 +106,9 @@ impl Default for Config {
             event_max_ahead: Duration::from_secs(300),
             keep_events: DAY * 7,
             keep_incidents: DAY * 400,
+            shadow_file: None,
+            shadow_percent: 20,
+            shadow: None,
             limits: Limits::default(),
         }
     }
@@ -125,7 +143,27 @@ impl Config {
         if let Some(file) = config.topology_file.clone() {
             config.load_topology(&file)?;
         }
+        if let Some(file) = config.shadow_file.clone() {
+            config.load_shadow(&file)?;
+        }
         Ok(config)
+    }
+
+    /// Reads a candidate's settings in place of those that are named in the settings.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes of the file, by line; or that it cannot be read.
+    pub fn load_shadow(&mut self, path: &Path) -> Result<(), Vec<Problem>> {
+        let file = path.display().to_string();
+        let mut config = Self::parse(&file, &text_of(path, "--shadow or shadow.config")?)?;
+        match config.topology_file.clone() {
+            Some(file) => config.load_topology(&file)?,
+            None => config.topology = self.topology.clone(),
+        }
+        let (policy, percent) = (config.policy(), self.shadow_percent);
+        self.shadow = Some(Candidate { policy, percent });
+        Ok(())
     }
 
     /// Reads a topology file in place of the one that is named in the settings.
@@ -159,6 +197,10 @@ impl Config {
         config.read_nodes(&mut root.section("nodes"));
         config.read_incidents(&mut root.section("incidents"));
         config.limits.read(&mut root.section("limits"));
+        let mut shadow = root.section("shadow");
+        config.shadow_file = shadow.parsed("config", folder);
+        let percent = shadow.number("percent", u64::from(config.shadow_percent), 1..=100);
+        config.shadow_percent = u32::try_from(percent).unwrap_or(config.shadow_percent);
         config.topology_file = root.section("topology").parsed("file", folder);
         config
     }

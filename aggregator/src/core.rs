@@ -6,8 +6,10 @@
 //! nothing is acknowledged, and the streams are read until the gathered is as large as it may be.
 
 mod apply;
+mod journal;
 mod pending;
 mod sessions;
+mod shadow;
 mod slo;
 mod writer;
 
@@ -20,6 +22,7 @@ use gpuwarden_proto::event::Event;
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
@@ -33,18 +36,22 @@ pub use pending::Answer;
 pub use sessions::{Ended, Pulse, Registered, Stream};
 pub use writer::Writer;
 
+use self::journal::Journal;
 use self::pending::{Debts, Pending};
 use self::sessions::Sessions;
+use self::shadow::Shadow;
 use self::writer::{Done, Job};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::correlate::State;
+use crate::correlate::{State, Touched};
 use crate::incident::{Command, Refusal};
-use crate::intake::{Stale, TICK};
+use crate::intake::{Passing, TICK};
 use crate::node::SessionId;
+use crate::replay::line::Word;
+use crate::resume::resume;
 use crate::slo::Slo;
 use crate::status::Metrics;
-use crate::store::{Retention, StoreError, Transaction};
+use crate::store::{Loaded, Retention, StoreError, Transaction};
 use crate::watch::{Board, Watch};
 
 /// Ticks between two looks at what is old enough to be forgotten.
@@ -98,6 +105,8 @@ pub enum Request {
     Watch(oneshot::Sender<Watch>),
     /// Which nodes there are.
     Nodes(oneshot::Sender<Vec<Node>>),
+    /// What a candidate config would have done otherwise; `None` where there is none.
+    Shadow(oneshot::Sender<Option<Report>>),
     /// What was changed, newest first.
     Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
     /// How the objectives of services stand.
@@ -129,6 +138,9 @@ enum Input {
     Stop,
 }
 
+#[cfg(test)]
+mod tests;
+
 /// The owner of the state.
 pub struct Core {
     config: Arc<Config>,
@@ -140,9 +152,11 @@ pub struct Core {
     changes: VecDeque<ObservedChange>,
     slo: Slo,
     pending: Pending,
+    journal: Journal,
+    shadow: Option<Shadow>,
     commit: Commit,
     writer: Writer,
-    stale: Stale,
+    passing: Passing,
     listening_since: Timestamp,
     retry_wait: Duration,
     ticks: u64,
@@ -170,6 +184,15 @@ struct Held {
     sleep: Pin<Box<Sleep>>,
 }
 
+/// What the core begins with.
+#[derive(Debug)]
+pub struct Begun {
+    /// What was on disk.
+    pub loaded: Loaded,
+    /// As of when.
+    pub now: Timestamp,
+}
+
 /// Where inputs come from.
 pub struct Inputs {
     /// Events.
@@ -184,15 +207,20 @@ impl Core {
         config: Arc<Config>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        state: State,
-        changes: Vec<ObservedChange>,
+        begun: Begun,
         writer: Writer,
     ) -> Self {
+        let Begun { mut loaded, now } = begun;
+        let kept = std::mem::take(&mut loaded.slo);
+        let next_order = loaded.next_order;
+        let shadow = config.shadow.as_ref().map(|c| Shadow::new(c, loaded.clone(), now));
+        let (state, changes) = resume(config.policy(), loaded, now);
+        let slo = slo::resume(&config, kept, &state, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
         let listening_since = clock.now().after(config.start_grace);
-        Self {
+        let mut core = Self {
             config,
             clock,
             metrics,
@@ -200,24 +228,21 @@ impl Core {
             board,
             sessions: Sessions::default(),
             changes: changes.into(),
-            slo: Slo::default(),
+            slo,
             pending: Pending::default(),
+            journal: Journal::new(next_order),
+            shadow,
             commit: Commit::Idle,
             writer,
-            stale: Stale::default(),
+            passing: Passing::begin(now),
             listening_since,
             retry_wait: RETRY_FIRST,
             ticks: 0,
             prune_due: false,
             more_to_prune: false,
-        }
-    }
-
-    /// The same, holding services to their objectives.
-    #[must_use]
-    pub fn promising(mut self, slo: Slo) -> Self {
-        self.slo = slo;
-        self
+        };
+        core.journal(now, Word::Started);
+        core
     }
 
     /// Works until it is told to stop and all that was taken up is on disk.
@@ -412,6 +437,11 @@ impl Core {
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
         self.keep_objectives(now);
+        self.pass(now);
+        let mut touched = Touched::default();
+        self.passing.end(&mut self.state, now, &mut touched);
+        self.note(touched);
+        self.journal(now, Word::Stopped);
         for _ in 0..2 {
             while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {
                 let Some(done) = self.writer.done.recv().await else { return Ok(()) };

@@ -27,11 +27,11 @@ mod root;
 pub mod sight;
 mod snapshot;
 mod standing;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, Member, WatchChange};
@@ -51,8 +51,11 @@ use self::change::Changes;
 use self::index::Index;
 use self::merged::Merged;
 
+/// Incidents whose likely causes are ranked in one tick.
+const RANKED_MAX: usize = 500;
+
 /// What correlation goes by.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// So long no member may be active before an incident resolves.
     pub quiet_period: Duration,
@@ -106,6 +109,9 @@ pub struct State {
     merged: Merged,
     /// Incidents whose likely causes are to be ranked anew.
     unranked: BTreeSet<IncidentId>,
+    /// Incidents that were ranked to be shown at once. When that was depends on how busy we are, so
+    /// that the next tick ranks them once more.
+    shown: BTreeSet<IncidentId>,
     quiet: BTreeSet<IncidentId>,
     next_id: u64,
     /// Findings that were given up because a limit was reached.
@@ -148,9 +154,20 @@ pub struct Touched {
     pub refreshed: HashSet<IncidentId>,
     /// Those that are over, in their last form; they are no longer in the state.
     pub over: Vec<Incident>,
+    /// Their likely causes are others than before, in the light of what came since.
+    pub ranked: BTreeSet<IncidentId>,
+    /// A snapshot said something that correlation remembers, whether or not an incident shows it.
+    pub news: bool,
 }
 
 impl Touched {
+    /// Nothing is any different from before.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        let Self { changed, refreshed, over, ranked, news } = self;
+        changed.is_empty() && refreshed.is_empty() && over.is_empty() && ranked.is_empty() && !news
+    }
+
     fn opened(&mut self, id: IncidentId) {
         self.changed.insert(id, WatchChange::Opened);
     }
@@ -220,6 +237,7 @@ impl State {
             index: Index::default(),
             merged: Merged::default(),
             unranked: BTreeSet::new(),
+            shown: BTreeSet::new(),
             quiet: BTreeSet::new(),
             next_id: next_id.max(1),
             dropped: 0,
@@ -229,7 +247,9 @@ impl State {
         for incident in incidents {
             state.take_up(incident, now);
         }
-        nodes.iter().for_each(|node| state.place_replicas(node));
+        for node in &nodes {
+            state.place_replicas(node);
+        }
         state
     }
 
@@ -254,25 +274,21 @@ impl State {
                 }
                 None => &mut self.outside,
             };
-            findings.insert((member.rule, member.subject.identity()), place);
+            let key = (member.rule, member.subject.identity());
+            // What was settled may have begun anew since, in another incident.
+            let known = findings.get(&key);
+            if known.is_none_or(|known| known.settled && known.raised_at <= place.raised_at) {
+                findings.insert(key, place);
+            }
         }
         if !settled {
             let case = Case::restore(incident, self.policy.limits, now);
             if case.active() == 0 {
                 self.quiet.insert(id);
             }
-            let groups: Vec<Entity> =
-                case.scope().map(|scope| scope.entity.clone()).into_iter().collect();
-            let members = case.incident().members.clone();
             self.cases.insert(id, case);
-            groups.into_iter().for_each(|group| self.index.note(id, group));
-            for (slot, member) in members.iter().enumerate() {
-                self.note_member(id, slot);
-                let node = member.node.as_ref();
-                for group in self.groups_of(node, member.rule, member.raised_at) {
-                    self.index.note(id, group);
-                }
-            }
+            self.find_anew(id);
+            self.shown.insert(id);
         }
     }
 
@@ -327,13 +343,46 @@ impl State {
     pub fn rank_all(&mut self) {
         for id in std::mem::take(&mut self.unranked) {
             self.rank(id);
+            self.shown.insert(id);
         }
+    }
+
+    /// Ranks what is unranked, or was ranked between ticks, some at a time.
+    fn rank_on_tick(&mut self, touched: &mut Touched) {
+        let due = self.unranked.union(&self.shown).take(RANKED_MAX);
+        for id in due.copied().collect::<Vec<_>>() {
+            self.unranked.remove(&id);
+            self.shown.remove(&id);
+            if self.rank(id) {
+                touched.ranked.insert(id);
+            }
+        }
+    }
+
+    /// Ranks all that still waits for a tick.
+    pub fn rank_finally(&mut self, touched: &mut Touched) {
+        while !self.unranked.is_empty() || !self.shown.is_empty() {
+            self.rank_on_tick(touched);
+        }
+    }
+
+    /// Whether time alone brings nothing about.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.quiet.is_empty() && self.unranked.is_empty() && self.shown.is_empty()
     }
 
     /// An incident that is not over.
     #[must_use]
     pub fn incident(&self, id: IncidentId) -> Option<&Incident> {
         self.cases.get(&id).map(Case::incident)
+    }
+
+    /// The incident that is not over and holds a finding.
+    #[must_use]
+    pub fn incident_of(&self, node: Option<&NodeId>, key: &Key) -> Option<IncidentId> {
+        let place = self.at_home(*self.ledger(node)?.get(key)?);
+        (!place.settled && self.cases.contains_key(&place.incident)).then_some(place.incident)
     }
 
     /// Incidents that are not over.
@@ -360,6 +409,15 @@ impl State {
         places.filter(|place| !place.settled).map(|p| p.incident).collect::<BTreeSet<_>>().len()
     }
 
+    /// Whether a person's word can be carried out.
+    ///
+    /// # Errors
+    ///
+    /// The refusal says why not.
+    pub fn may(&self, id: IncidentId, command: &Command) -> Result<(), Refusal> {
+        self.cases.get(&id).ok_or(Refusal::Unknown(id))?.may(command)
+    }
+
     /// Carries out a person's word.
     ///
     /// # Errors
@@ -381,7 +439,7 @@ impl State {
         Ok(())
     }
 
-    /// What time alone brings about: quiet incidents resolve.
+    /// What time alone brings about: quiet incidents resolve, and likely causes are ranked.
     pub fn tick(&mut self, now: Timestamp, touched: &mut Touched) {
         let rested: Vec<IncidentId> = self
             .quiet
@@ -393,6 +451,7 @@ impl State {
             })
             .collect();
         rested.into_iter().for_each(|id| self.retire(id, touched));
+        self.rank_on_tick(touched);
     }
 
     /// The numbers of these were renewed: time for people to see them.
@@ -454,7 +513,8 @@ impl State {
     /// Takes an incident that is over out of the state.
     fn retire(&mut self, id: IncidentId, touched: &mut Touched) {
         self.quiet.remove(&id);
-        if self.unranked.remove(&id) {
+        let (unranked, shown) = (self.unranked.remove(&id), self.shown.remove(&id));
+        if unranked || shown {
             self.rank(id);
         }
         let Some(case) = self.cases.remove(&id) else { return };

@@ -27,9 +27,11 @@ use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Finding, Subject};
-use gpuwarden_proto::incident::{Incident, Member, Root};
+use gpuwarden_proto::incident::{Incident, Member, Root, Tie};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
+
+use crate::correlate::evidence::Reasons;
 
 pub use command::{Command, Refusal};
 pub use timeline::{Kind, SELF};
@@ -150,7 +152,7 @@ impl Case {
         let whole = |root: &&Root| {
             matches!(root.entity.kind, EntityKind::Rack | EntityKind::Zone | EntityKind::Driver)
         };
-        let scope = incident.roots.first().filter(whole).map(|root| root.entity.clone());
+        let scope = incident.roots.iter().find(whole).map(|root| root.entity.clone());
         let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {
             entity,
             rule: first.rule,
@@ -457,9 +459,35 @@ pub enum Renewed {
     Grade,
 }
 
+/// Why a finding belongs to an incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Belongs {
+    /// In words.
+    pub reason: String,
+    /// How sure that is, 0 to 1.
+    pub score: f64,
+    /// What that rests on.
+    pub ties: Vec<Tie>,
+}
+
+impl Belongs {
+    /// An incident is opened for it.
+    #[must_use]
+    pub fn first() -> Self {
+        Self { reason: "first seen".to_owned(), score: 1.0, ties: Vec::new() }
+    }
+}
+
+impl From<&Reasons> for Belongs {
+    fn from(reasons: &Reasons) -> Self {
+        Self { reason: reasons.to_string(), score: reasons.score(), ties: reasons.ties() }
+    }
+}
+
 /// A finding as a member.
 #[must_use]
-pub fn member(node: Option<NodeId>, finding: Finding, reason: String, score: f64) -> Member {
+pub fn member(node: Option<NodeId>, finding: Finding, because: Belongs) -> Member {
+    let Belongs { reason, score, ties } = because;
     let mut member = Member {
         node,
         rule: finding.rule,
@@ -472,6 +500,7 @@ pub fn member(node: Option<NodeId>, finding: Finding, reason: String, score: f64
         cleared_at: None,
         reason,
         score,
+        ties,
         gpus: finding.gpus,
         about: finding.about,
     };

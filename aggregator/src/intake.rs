@@ -14,7 +14,9 @@ use crate::correlate::{Signal, State, Touched, apply};
 /// How often time alone is looked at.
 pub const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two looks at what has only newer numbers.
-pub const TICKS_PER_RENEWAL: u64 = 4;
+const TICKS_PER_RENEWAL: u64 = 4;
+/// Nanoseconds between ticks.
+const TICK_NS: u64 = TICK.as_nanos() as u64;
 /// Incidents whose newer numbers are shown at one time.
 const RENEWED_MAX: usize = 500;
 
@@ -69,13 +71,62 @@ fn note_change(state: &mut State, observed: &ObservedChange) {
     }
 }
 
+/// The passing of time, in ticks on whole multiples of [`TICK`] whenever they are caught up with: what
+/// time brings about does not depend on how busy we are, and is the same in a replay.
+#[derive(Debug, Default)]
+pub struct Passing {
+    /// Ticks from 1970 up to the last one; `None` before the first word.
+    ticked: Option<u64>,
+    stale: Stale,
+}
+
+impl Passing {
+    /// Time is `now`; nothing waits for it yet.
+    #[must_use]
+    pub fn begin(now: Timestamp) -> Self {
+        Self { ticked: Some(now.unix_ns() / TICK_NS), stale: Stale::default() }
+    }
+
+    /// Lets time pass up to `to`, to be called before anything is taken up then. While nothing waits
+    /// for time, ticks are left out.
+    pub fn pass(&mut self, state: &mut State, to: Timestamp, touched: &mut Touched) {
+        let last = to.unix_ns() / TICK_NS;
+        let next = self.ticked.map_or(last, |ticked| ticked + 1);
+        for tick in next..=last {
+            if self.stale.is_empty() && state.rests() {
+                break;
+            }
+            let now = Timestamp::from_unix_ns(tick * TICK_NS);
+            state.tick(now, touched);
+            if tick.is_multiple_of(TICKS_PER_RENEWAL) {
+                self.stale.renew(state, now, touched);
+            }
+            self.stale.note(touched);
+        }
+        self.ticked = Some(last);
+    }
+
+    /// Takes note of what was touched.
+    pub fn note(&mut self, touched: &mut Touched) {
+        self.stale.note(touched);
+    }
+
+    /// Shows all newer numbers and ranks what waits for it: nothing is left that only memory knows.
+    pub fn end(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
+        while !self.stale.is_empty() {
+            self.stale.renew(state, now, touched);
+        }
+        state.rank_finally(touched);
+    }
+}
+
 /// Incidents with newer numbers that nobody has been shown yet.
 #[derive(Debug, Default)]
-pub struct Stale(BTreeSet<IncidentId>);
+struct Stale(BTreeSet<IncidentId>);
 
 impl Stale {
     /// Takes the incidents with newer numbers; those that changed in another way are shown anyway.
-    pub fn note(&mut self, touched: &mut Touched) {
+    fn note(&mut self, touched: &mut Touched) {
         self.0.extend(touched.refreshed.drain());
         for id in touched.changed.keys() {
             self.0.remove(id);
@@ -83,13 +134,12 @@ impl Stale {
     }
 
     /// There are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Shows the numbers of some of them.
-    pub fn renew(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
+    fn renew(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
         let later = self.0.iter().nth(RENEWED_MAX).copied();
         let later = later.map(|id| self.0.split_off(&id)).unwrap_or_default();
         let some = std::mem::replace(&mut self.0, later);

@@ -15,8 +15,10 @@
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
 //! - [`replay`]: what correlation makes of an event log
+//! - [`shadow`]: what a candidate config would have done otherwise; pure
 //! - [`command`]: the command line
 //! - [`status`], [`http`]: how we ourselves are doing
+//! - [`resume`]: the same work after a restart; pure
 //! - [`config`], [`clock`]: settings, and the only reader of the clock
 
 pub mod classify;
@@ -34,7 +36,9 @@ pub mod node;
 pub mod query;
 pub mod replay;
 pub mod replica;
+pub mod resume;
 pub mod service;
+pub mod shadow;
 pub mod slo;
 pub mod status;
 pub mod store;
@@ -44,15 +48,12 @@ pub mod watch;
 #[cfg(test)]
 mod testing;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{NodeId, NodeState};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -61,16 +62,12 @@ use tonic::transport::Server;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Core, Inputs, Writer};
-use crate::correlate::State;
+use crate::core::{Begun, Core, Inputs, Writer};
 use crate::ingest::{Ingest, Times};
-use crate::node::{Link, Node};
 use crate::query::Desk;
 use crate::service::{Bounds, Routes};
-use crate::slo::Slo;
-use crate::slo::kept::Kept;
 use crate::status::Metrics;
-use crate::store::{Loaded, SqliteStore, Store, StoreError, StoreFault};
+use crate::store::{SqliteStore, Store, StoreError, StoreFault};
 
 /// Batches between the streams and the core.
 const BATCHES_MAX: usize = 128;
@@ -149,7 +146,7 @@ impl Aggregator {
     /// The store cannot be read, or fails in a way that waiting does not mend.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { config, clock, metrics, mut store, grpc, http } = self;
-        let mut loaded = store.load()?;
+        let loaded = store.load()?;
         let history = store.history()?;
         let now = clock.now();
         if loaded.unreadable > 0 {
@@ -160,18 +157,13 @@ impl Aggregator {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
         let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
-        let kept = std::mem::take(&mut loaded.slo);
-        let (state, changes) = restored(&config, loaded, now);
-        let slo = promised(&config, kept, &state, now);
         let core = Core::new(
             Arc::clone(&config),
             clock.clone(),
             Arc::clone(&metrics),
-            state,
-            changes,
+            Begun { loaded, now },
             writer,
-        )
-        .promising(slo);
+        );
         let inputs = Inputs { batches: batches_in, requests: requests_in };
         // The edges stop when the core has stopped, whatever made it.
         let edges = CancellationToken::new();
@@ -289,43 +281,4 @@ pub fn signalled() -> CancellationToken {
 async fn listen(key: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let help = || format!("cannot listen on {address}: stop what uses it, or set {key}");
     TcpListener::bind(address).await.with_context(help)
-}
-
-fn restored(
-    config: &Config,
-    loaded: Loaded,
-    now: Timestamp,
-) -> (State, Vec<gpuwarden_proto::fleet::ObservedChange>) {
-    let mut nodes: HashMap<NodeId, Node> = HashMap::new();
-    for row in loaded.nodes {
-        let mut node = Node::new(row.last_seen_at);
-        node.link = match row.state {
-            NodeState::Connected | NodeState::Disconnected => Link::Disconnected,
-            NodeState::Lost => Link::Lost,
-            NodeState::Stopped => Link::Stopped,
-        };
-        node.agent_version = row.agent_version;
-        node.snapshot = row.snapshot;
-        nodes.insert(row.id, node);
-    }
-    for (node, epoch, seq) in loaded.marks {
-        let node = nodes.entry(node).or_insert_with(|| Node::new(now));
-        node.taken.advance(epoch, seq);
-        node.stored.advance(epoch, seq);
-    }
-    let mut state =
-        State::restore(config.policy(), nodes, loaded.incidents, loaded.next_incident, now);
-    loaded.changes.iter().for_each(|change| state.recall(change));
-    (state, loaded.changes)
-}
-
-/// The objectives, with what was counted before the restart.
-fn promised(config: &Config, kept: Kept, state: &State, now: Timestamp) -> Slo {
-    let mut slo = Slo::new(&config.topology).recalling(kept);
-    for (node, known) in &state.nodes {
-        if let Some(snapshot) = &known.snapshot {
-            slo.recall(now, node, snapshot);
-        }
-    }
-    slo
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::trace::Trace;
@@ -51,6 +52,11 @@ pub enum AskError {
     /// Nothing is known of an event.
     #[error(transparent)]
     Event(#[from] Absent),
+    /// No candidate config runs beside the live one.
+    #[error(
+        "no candidate config runs beside the live one; name one with shadow.config or --shadow"
+    )]
+    NoShadow,
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -132,6 +138,15 @@ impl Desk {
     /// The aggregator stops.
     pub async fn nodes(&self) -> Result<Vec<Node>, AskError> {
         self.ask(Request::Nodes).await
+    }
+
+    /// What a candidate config would have done otherwise.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the aggregator stops.
+    pub async fn shadow(&self) -> Result<Report, AskError> {
+        self.ask(Request::Shadow).await?.ok_or(AskError::NoShadow)
     }
 
     /// Changes that were observed, newest first.

@@ -1,14 +1,17 @@
 //! Replays an event log through correlation: which incidents it makes of it. No clock, no store, no
 //! network; the same log gives the same bytes.
 //!
-//! - [`line`], [`log`]: the format, one JSON object a line
+//! - [`line`], [`log`], [`tell`]: the format, one JSON object a line, read and written
 //! - [`drive`]: correlation with the times of the log
-//! - [`export`]: a store's events as such a log
+//! - [`export`]: a store's history as such a log
+//! - [`against`]: one log by two configs
 
+pub mod against;
 pub mod drive;
 pub mod export;
 pub mod line;
 pub mod log;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 
 use self::drive::Drive;
+use self::line::Line;
 use self::log::{Log, LogError};
 use crate::config::Config;
 
@@ -44,6 +48,16 @@ pub struct Replayed {
     pub remarks: Vec<String>,
 }
 
+/// Where a line stands in a log.
+#[derive(Debug, Clone, Copy)]
+struct Place(u64);
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}", self.0)
+    }
+}
+
 /// Things that went wrong without ending the replay: how many, and the first of them.
 #[derive(Debug, Default)]
 struct Tally {
@@ -57,33 +71,42 @@ impl<R: BufRead> Replay<R> {
     /// # Errors
     ///
     /// The log cannot be read, or a line is bad and bad lines are not passed over.
-    pub fn run(self) -> Result<Replayed, LogError> {
-        let Self { mut events, config, skip_bad, until } = self;
-        let mut drive = Drive::new(config.policy());
-        let (mut bad, mut refused) = (Tally::default(), Tally::default());
+    pub fn run(mut self) -> Result<Replayed, LogError> {
+        let mut drive = Drive::new(self.config.policy());
+        let mut refused = Tally::default();
+        let bad = self.each(|line, place| {
+            if let Err(refusal) = drive.line(line) {
+                refused.add(|| format!("{place}: {refusal}"));
+            }
+        })?;
+        if let Some(until) = self.until {
+            drive.pass(until);
+        }
+        let remarks =
+            [bad.told("bad lines passed over"), refused.told("commands refused"), drive.missing()];
+        let remarks = remarks.into_iter().flatten().collect();
+        Ok(Replayed { incidents: drive.finish(), remarks })
+    }
+
+    /// Takes up each line up to where time ends, with its place for messages. Gives the bad lines
+    /// that were passed over.
+    fn each(&mut self, mut take: impl FnMut(Line, Place)) -> Result<Tally, LogError> {
+        let mut bad = Tally::default();
         loop {
-            let line = match events.next_line() {
+            let line = match self.events.next_line() {
                 Ok(Some(line)) => line,
-                Ok(None) => break,
-                Err(LogError::Bad(line)) if skip_bad => {
+                Ok(None) => return Ok(bad),
+                Err(LogError::Bad(line)) if self.skip_bad => {
                     bad.add(|| line.to_string());
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            if until.is_some_and(|until| line.at > until) {
-                break;
+            if self.until.is_some_and(|until| line.at > until) {
+                return Ok(bad);
             }
-            if let Err(refusal) = drive.line(line) {
-                refused.add(|| format!("line {}: {refusal}", events.number()));
-            }
+            take(line, Place(self.events.number()));
         }
-        if let Some(until) = until {
-            drive.pass(until);
-        }
-        let remarks = [bad.told("bad lines passed over"), refused.told("commands refused")];
-        let remarks = remarks.into_iter().flatten().collect();
-        Ok(Replayed { incidents: drive.finish(), remarks })
     }
 }
 

@@ -104,13 +104,14 @@ impl Replicas {
         holders.filter(down)
     }
 
-    /// Takes a node's servers from its snapshot. Traffic once seen is remembered.
+    /// Takes a node's servers from its snapshot. Traffic once seen is remembered. Says whether its
+    /// replicas are others than before.
     pub fn place(
         &mut self,
         node: &NodeId,
         servers: &[Server],
         standing: impl Fn(&Replica) -> Standing,
-    ) {
+    ) -> bool {
         let before = self.nodes.remove(node).unwrap_or_default();
         for replica in &before {
             self.count(replica, false);
@@ -145,7 +146,20 @@ impl Replicas {
                 now.push(replica);
             }
         }
+        let others = before != now;
         self.nodes.insert(node.clone(), now);
+        others
+    }
+
+    /// These models of a node have been seen to have traffic.
+    pub fn recall_traffic(&mut self, node: &NodeId, busy: &[(ServerName, ModelName)]) {
+        for replica in self.nodes.get_mut(node).into_iter().flatten().filter(|each| !each.busy) {
+            let mut busy = busy.iter();
+            if busy.any(|(server, model)| *server == replica.server && *model == replica.model) {
+                replica.busy = true;
+                self.models.entry(replica.model.clone()).or_default().busy += 1;
+            }
+        }
     }
 
     /// A version that was not listed yet runs, or should: it takes the place of the one that was.

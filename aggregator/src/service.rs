@@ -2,6 +2,7 @@
 
 mod gate;
 mod routes;
+mod shadow;
 mod slo;
 
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 pub use gate::Bounds;
 pub use routes::Routes;
+pub use shadow::Shadow;
 pub use slo::Objectives;
 
 use crate::core::CommandError;
@@ -184,7 +186,7 @@ fn status(error: AskError) -> Status {
     let text = error.to_string();
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
-        AskError::Event(_) => Status::not_found(text),
+        AskError::Event(_) | AskError::NoShadow => Status::not_found(text),
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

@@ -35,6 +35,13 @@ pub struct Reason {
     pub reason: Reject,
 }
 
+/// The label of what a candidate config would have done otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Differing {
+    /// What kind of difference.
+    pub kind: &'static str,
+}
+
 /// All the numbers.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -70,6 +77,20 @@ pub struct Metrics {
     pub store_healthy: Gauge,
     /// Events taken up and not yet committed.
     pub pending_events: Gauge,
+    /// Journal rows written.
+    pub journal_rows: Counter,
+    /// Journal rows given up while the disk took nothing.
+    pub journal_missed: Counter,
+    /// Snapshots that said nothing new and are not in the journal.
+    pub snapshots_alike: Counter,
+    /// 1 while a candidate config is told what the live one is told.
+    pub shadow_running: Gauge,
+    /// Signals that it was not told, since it cost too much.
+    pub shadow_skipped: Gauge,
+    /// How often it began anew after that.
+    pub shadow_lapses: Gauge,
+    /// What it would have done otherwise, by kind.
+    pub shadow_differences: Family<Differing, Gauge>,
     /// Incidents that are not over.
     pub incidents_open: Gauge,
     /// Nodes with a stream.
@@ -129,6 +150,11 @@ impl Metrics {
         r.register("store_errors", "Commits that failed", self.store_errors.clone());
         r.register("store_healthy", "1 while the store works", self.store_healthy.clone());
         r.register("pending_events", "Events not yet committed", self.pending_events.clone());
+        r.register("journal_rows", "Journal rows written", self.journal_rows.clone());
+        r.register("journal_missed", "Journal rows given up", self.journal_missed.clone());
+        let alike = self.snapshots_alike.clone();
+        r.register("snapshots_alike", "Snapshots not journalled, as nothing was new", alike);
+        self.register_shadow(r);
         r.register("incidents_open", "Incidents not over", self.incidents_open.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
@@ -136,5 +162,14 @@ impl Metrics {
         let mut page = String::new();
         text::encode(&mut page, &registry)?;
         Ok(page)
+    }
+
+    fn register_shadow(&self, r: &mut Registry) {
+        let (running, skipped) = (self.shadow_running.clone(), self.shadow_skipped.clone());
+        r.register("shadow_running", "1 while a candidate config runs beside", running);
+        r.register("shadow_skipped", "Signals that the candidate was not told", skipped);
+        let differences = self.shadow_differences.clone();
+        r.register("shadow_lapses", "Times it began anew", self.shadow_lapses.clone());
+        r.register("shadow_differences", "What it would have done otherwise", differences);
     }
 }

@@ -16,7 +16,7 @@ use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Entry;
-use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
+use gpuwarden_proto::vocab::{Epoch, IncidentId, ModelName, NodeId, NodeState, Seq, ServerName};
 pub use memory::{Fault, MemoryStore};
 pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
@@ -25,6 +25,8 @@ use crate::slo::kept::Kept;
 
 /// Changes that are loaded at the start.
 pub const CHANGES_LOADED: usize = 1000;
+/// Incidents resolved although members were active that are loaded at the start, the newest.
+pub const FORCED_LOADED: usize = 1000;
 
 /// Events of one node as they came.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,10 +37,25 @@ pub struct Batch {
     pub epoch: Epoch,
     /// When it came.
     pub received_at: Timestamp,
+    /// When correlation took it up.
+    pub taken_at: Timestamp,
+    /// Its place among all batches and journal rows: the order in which they were taken up.
+    pub order: u64,
     /// Earliest and latest time that its events tell of.
     pub observed: (Timestamp, Timestamp),
     /// In ascending order, never empty.
     pub entries: Vec<Entry>,
+}
+
+/// What reached correlation and is no event of a batch, as a line of an event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalRow {
+    /// When correlation took it up.
+    pub at: Timestamp,
+    /// Its place among all batches and journal rows: the order in which they were taken up.
+    pub order: u64,
+    /// The line, without its end; see [`crate::replay::line`].
+    pub line: String,
 }
 
 /// What is kept of a node.
@@ -54,6 +71,8 @@ pub struct NodeRow {
     pub agent_version: String,
     /// What it last said of itself.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// Models that have been seen to have traffic; written and kept with the snapshot.
+    pub busy: Vec<(ServerName, ModelName)>,
 }
 
 /// All that is made durable at once, or not at all.
@@ -61,6 +80,8 @@ pub struct NodeRow {
 pub struct Transaction {
     /// Events.
     pub batches: Vec<Batch>,
+    /// What else reached correlation.
+    pub journal: Vec<JournalRow>,
     /// Up to where each node's events have been taken up; never goes back.
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// Incidents as they now are.
@@ -79,8 +100,10 @@ impl Transaction {
     /// It would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { batches, marks, incidents, nodes, changes, slo, next_incident: _ } = self;
+        let Self { batches, journal, marks, incidents, nodes, changes, slo, next_incident: _ } =
+            self;
         batches.is_empty()
+            && journal.is_empty()
             && marks.is_empty()
             && incidents.is_empty()
             && nodes.is_empty()
@@ -90,7 +113,7 @@ impl Transaction {
 }
 
 /// What is needed to serve again.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Loaded {
     /// Incidents that are not over, and those resolved lately although members were active.
     pub incidents: Vec<Incident>,
@@ -104,6 +127,8 @@ pub struct Loaded {
     pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
+    /// The place in the common order that the next batch or journal row gets.
+    pub next_order: u64,
     /// Records that this version cannot read; they stay where they are.
     pub unreadable: u64,
 }
@@ -111,11 +136,11 @@ pub struct Loaded {
 /// What is to be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Batches that came before this instant.
+    /// Batches that came, and journal rows taken up, before this instant.
     pub batches_before: Timestamp,
     /// Incidents resolved, and changes observed, before this instant.
     pub incidents_before: Timestamp,
-    /// Oldest batches are forgotten while the store is larger, in bytes.
+    /// Oldest batches and journal rows are forgotten while the store is larger, in bytes.
     pub bytes_max: u64,
     /// At most so many rows of a kind at one time, so that nobody waits long.
     pub rows_max: usize,
@@ -207,24 +232,44 @@ pub trait History: Send {
         limit: usize,
     ) -> Result<Vec<Incident>, StoreError>;
 
-    /// Batches of all nodes in the order in which they were taken up, a page of at most `limit`
-    /// beginning at `from`.
+    /// Batches of all nodes and journal rows in the order in which they were taken up, a page of at
+    /// most `limit` beginning at `from`.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
-    fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError>;
+    fn taken(&self, from: Place, limit: usize) -> Result<Page, StoreError>;
 }
 
-/// Where in the order of receipt a page begins. The default is the very first.
+/// Where in the common order a page begins. The default is the very first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place(u64);
 
-/// Some batches in the order of receipt.
+/// What correlation took up at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    /// Events of one node.
+    Batch(Batch),
+    /// All else.
+    Row(JournalRow),
+}
+
+impl Taken {
+    /// Its place in the common order.
+    #[must_use]
+    pub const fn order(&self) -> u64 {
+        match self {
+            Self::Batch(batch) => batch.order,
+            Self::Row(row) => row.order,
+        }
+    }
+}
+
+/// Some of what was taken up, in order.
 #[derive(Debug, Default, PartialEq)]
 pub struct Page {
-    /// The batches.
-    pub batches: Vec<Batch>,
+    /// Batches and journal rows.
+    pub taken: Vec<Taken>,
     /// Where the next page begins; `None` when this was the last.
     pub next: Option<Place>,
     /// Records that this version cannot read.
@@ -278,6 +323,14 @@ pub enum StoreFault {
         /// Of this program.
         known: i64,
     },
+    /// It was written by an older version and is only read here.
+    #[error("it has schema version {found}, this version reads {known}")]
+    Older {
+        /// Of the file.
+        found: i64,
+        /// Of this program.
+        known: i64,
+    },
     /// The library is one that can lose what was committed.
     #[error("SQLite {0} can lose commits")]
     UnsafeLibrary(String),
@@ -300,6 +353,7 @@ impl StoreFault {
             Self::Damaged(_) => "move the file away and restore a backup",
             Self::Absent => "give the folder of an aggregator's store",
             Self::Newer { .. } => "use the newer version",
+            Self::Older { .. } => "start this version's aggregator on it once",
             Self::UnsafeLibrary(_) => "build with SQLite 3.51.3 or newer",
             Self::Refused(_) => "please report it",
         }
@@ -320,6 +374,7 @@ impl StoreError {
             | StoreFault::Damaged(_)
             | StoreFault::Absent
             | StoreFault::Newer { .. }
+            | StoreFault::Older { .. }
             | StoreFault::UnsafeLibrary(_)
             | StoreFault::Refused(_) => false,
         }

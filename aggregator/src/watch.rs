@@ -136,12 +136,12 @@ mod tests {
     use gpuwarden_proto::vocab::{IncidentType, Phase, Severity};
 
     use super::*;
-    use crate::incident::{Because, Case, Command, Limits, member};
+    use crate::incident::{Because, Belongs, Case, Command, Limits, member};
     use crate::testing::{at, finding, node};
 
     fn case(id: u64) -> Case {
         let cause = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
-        let cause = member(Some(node("node-a")), cause, String::new(), 1.0);
+        let cause = member(Some(node("node-a")), cause, Belongs::first());
         let kind = Because { what: IncidentType::HighLatency, reason: String::new() };
         let severity = Because { what: Severity::P3, reason: String::new() };
         Case::open(IncidentId(id), cause, kind, severity, Limits::default(), at(0))

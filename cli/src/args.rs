@@ -50,6 +50,8 @@ pub enum Command {
     /// Show what was done to the fleet.
     #[command(subcommand)]
     Change(Change),
+    /// Show what the candidate config would have done otherwise.
+    Shadow,
     /// Say where something went, and why.
     #[command(subcommand)]
     Explain(Explain),

@@ -11,7 +11,9 @@ use gpuwarden_proto::incident::{Incident, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
 use gpuwarden_proto::pb::slo_service_client::SloServiceClient;
+use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -101,6 +103,7 @@ pub struct Client {
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
     slo: SloServiceClient<Channel>,
+    shadow: ShadowServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -145,8 +148,10 @@ impl Client {
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let slo =
             SloServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let shadow =
+            ShadowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let fleet = FleetServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet, slo })
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, slo, shadow })
     }
 
     /// Incidents; `None` leaves the limit to the server.
@@ -177,6 +182,13 @@ impl Client {
         let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
         let traces: Result<_, Refused> = answer.traces.into_iter().map(TryInto::try_into).collect();
         Ok(traces?)
+    }
+
+    /// What the candidate config would have done otherwise.
+    pub async fn shadow(&mut self) -> Result<Report, ClientError> {
+        let answer = self.shadow.get_shadow_report(timed(pb::GetShadowReportRequest {})).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        Ok(answer.report.unwrap_or_default().try_into()?)
     }
 
     /// Says a person's word, and gives the incident as it then stands.

@@ -6,6 +6,7 @@ mod fleet;
 mod incident;
 mod inventory;
 mod record;
+mod shadow;
 mod slo;
 mod trace;
 mod uplink;

@@ -6,7 +6,7 @@ use crate::entity::Entity;
 use crate::event::{Evidence, Subject, Suspect};
 use crate::time::Timestamp;
 use crate::vocab::{
-    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity,
+    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity, TieKind,
 };
 
 /// Likely causes that are kept of one incident.
@@ -21,6 +21,15 @@ pub struct Root {
     pub score: f64,
     /// Why, in one sentence.
     pub reason: String,
+}
+
+/// One piece of what ties a finding to its incident.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tie {
+    /// Of which kind.
+    pub kind: TieKind,
+    /// How sure one could be with nothing else, 0 to 1.
+    pub weight: f64,
 }
 
 /// A finding that belongs to an incident.
@@ -48,6 +57,8 @@ pub struct Member {
     pub reason: String,
     /// How sure that is, 0 to 1.
     pub score: f64,
+    /// What that rests on, the closest first; empty for the member that the incident was opened for.
+    pub ties: Vec<Tie>,
     /// The GPUs that a model or a server runs on, as far as its node knows.
     pub gpus: Vec<GpuUuid>,
     /// What it names of the fleet, where it is of no node.
@@ -60,6 +71,12 @@ impl Member {
     #[must_use]
     pub fn is_on(&self, node: &NodeId) -> bool {
         self.node.as_ref() == Some(node)
+    }
+
+    /// Whether a tie of this kind speaks for its membership.
+    #[must_use]
+    pub fn is_tied_by(&self, kind: TieKind) -> bool {
+        self.ties.iter().any(|tie| tie.kind == kind)
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`incident`]: what the aggregator makes of events
 //! - [`trace`]: where one event went
 //! - [`slo`]: what is promised of services, and what is left of it
+//! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
@@ -19,6 +20,7 @@ pub mod fleet;
 pub mod incident;
 pub mod inventory;
 pub mod settings;
+pub mod shadow;
 pub mod slo;
 pub mod time;
 pub mod trace;

@@ -238,6 +238,38 @@ words! {
 }
 
 words! {
+    /// What ties a finding to its incident, beginning with what is closest.
+    TieKind, "kind of tie" {
+        /// The same subject has trouble of the same type.
+        SameSubject = "same-subject",
+        /// It is an effect of a member.
+        Effect = "effect",
+        /// It is the cause of a member.
+        Cause = "cause",
+        /// The same trouble on the same GPU at the same time.
+        Sibling = "sibling",
+        /// The same trouble of the same model on another node.
+        Kin = "kin",
+        /// Both follow the same change.
+        Change = "change",
+        /// Another model of the same service has the same trouble.
+        Service = "service",
+        /// One serves the other.
+        Dependency = "dependency",
+        /// Replicas that are lost leave more to do to those that are left.
+        Overload = "overload",
+        /// Both are in what has failed as a whole.
+        Group = "group",
+        /// Both blame the same process.
+        Antagonist = "antagonist",
+        /// One is told from elsewhere and names the other.
+        Named = "named",
+        /// A person has said so.
+        Person = "person",
+    }
+}
+
+words! {
     /// Who tells of something that no node has found.
     Sender, "sender" {
         /// Prometheus or Alertmanager.
@@ -248,6 +280,32 @@ words! {
         CloudEvents = "cloudevents",
         /// Somebody who uses a service.
         Person = "person",
+    }
+}
+
+words! {
+    /// What a candidate config would have done otherwise than the live one.
+    DifferenceKind, "kind of difference" {
+        /// An incident that only the live config opens.
+        OnlyLive = "only-live",
+        /// An incident that only the candidate opens.
+        OnlyShadow = "only-shadow",
+        /// The candidate has one incident where the live config has several.
+        Merged = "merged",
+        /// The candidate has several incidents where the live config has one.
+        Split = "split",
+        /// Several incidents hold the same members in another way.
+        Regrouped = "regrouped",
+        /// The same incident has other members.
+        Members = "members",
+        /// It has another class.
+        Type = "type",
+        /// It is more or less urgent.
+        Severity = "severity",
+        /// It was opened earlier or later.
+        Detected = "detected",
+        /// It was over earlier or later.
+        Resolved = "resolved",
     }
 }
 

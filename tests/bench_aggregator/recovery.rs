@@ -200,6 +200,7 @@ fn row(fleet: &Fleet, node: usize, now: Timestamp) -> NodeRow {
         last_seen_at: now,
         agent_version: "bench".to_owned(),
         snapshot: Some(Arc::new(fleet.snapshot(node, now))),
+        busy: Vec::new(),
     }
 }
 
@@ -214,6 +215,8 @@ fn stored(fleet: &Fleet, nth: usize, now: Timestamp, payload: &[Bytes]) -> Batch
         node: fleet.ids[node].clone(),
         epoch: Epoch(1 + node as u64),
         received_at: now,
+        taken_at: now,
+        order: nth as u64 + 1,
         observed: (now, now),
         entries: payload.iter().enumerate().map(entry).collect(),
     }

@@ -14,12 +14,14 @@ use super::sessions::{Ended, Registered, Stream};
 use super::{Arrived, Core, Full, Input, Request, TICKS_PER_PRUNE};
 use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
-use crate::intake::{self, Aside, TICKS_PER_RENEWAL};
+use crate::intake::{self, Aside};
 use crate::node::{Link, Node, SessionId, lost_finding};
+use crate::replay::line::Word;
 use crate::store::{Batch, CHANGES_LOADED, StoreError};
 
 impl Core {
     pub(super) fn apply(&mut self, now: Timestamp, input: Input) -> Result<(), StoreError> {
+        self.pass(now);
         match input {
             Input::Batches(batches) => {
                 batches.into_iter().for_each(|batch| self.batch(now, batch));
@@ -46,6 +48,7 @@ impl Core {
             Request::Open(answer) => reply(answer, self.board.open()),
             Request::Incident(id, answer) => reply(answer, self.board.incident(id)),
             Request::Watch(answer) => reply(answer, self.board.watch()),
+            Request::Shadow(answer) => reply(answer, self.shadow_report(now)),
             Request::Nodes(answer) => reply(answer, self.nodes()),
             Request::Changes(limit, answer) => {
                 let newest = self.changes.iter().rev().take(limit).cloned().collect();
@@ -73,6 +76,7 @@ impl Core {
             tracing::warn!(node = %hello.node, next_seq = hello.next_seq.0, taken = taken.0,
                 "the outbox was set back: numbers up to the last one taken are not taken again");
         }
+        self.journal(now, Word::Hello(hello.node.clone(), hello.next_seq));
         if before == Link::Lost {
             self.correlate(now, &hello.node, Signal::Back);
         }
@@ -92,7 +96,12 @@ impl Core {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
             self.slo.observe(now, id, &snapshot);
-            self.correlate(now, id, Signal::Snapshot(snapshot));
+            let told = || Word::Snapshot(id.clone(), Box::new(snapshot.clone()));
+            self.shadow(now, std::iter::once_with(told));
+            let mut touched = Touched::default();
+            apply(&mut self.state, now, id, Signal::Snapshot(snapshot), &mut touched);
+            self.journal_snapshot(now, id, &touched);
+            self.note(touched);
             self.pending.node(id, true);
         }
     }
@@ -114,6 +123,7 @@ impl Core {
         if acked_seq > taken {
             self.pending.mark(&id, epoch, acked_seq);
         }
+        let order = if known < entries.len() { self.journal.order() } else { 0 };
         let seqs: Vec<Seq> = entries[known..].iter().map(|entry| entry.seq).collect();
         events.drain(..known);
         self.store_batch(
@@ -122,10 +132,15 @@ impl Core {
                 node: id.clone(),
                 epoch,
                 received_at,
+                taken_at: now,
+                order,
                 entries: if known == 0 { entries } else { entries[known..].to_vec() },
             },
             &events,
         );
+        let told =
+            |(seq, event): (&Seq, &Event)| Word::Event(id.clone(), Some(*seq), event.clone());
+        self.shadow(now, seqs.iter().zip(&events).map(told));
         let mut touched = Touched::default();
         for (seq, event) in seqs.into_iter().zip(events) {
             self.event(now, &id, seq, event, &mut touched);
@@ -164,6 +179,10 @@ impl Core {
 
     fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
         let mut touched = Touched::default();
+        // Which incident of the candidate is meant is to be seen before it is carried out.
+        if self.state.may(id, &command).is_ok() {
+            self.journal(now, Word::Command(id, command.clone()));
+        }
         match self.state.command(now, id, command, &mut touched) {
             Ok(()) => {
                 self.note(touched);
@@ -193,14 +212,16 @@ impl Core {
             }
         }
         self.silences(now);
-        let mut touched = Touched::default();
-        self.state.tick(now, &mut touched);
-        if self.ticks.is_multiple_of(TICKS_PER_RENEWAL) {
-            self.stale.renew(&mut self.state, now, &mut touched);
-        }
-        self.objectives(now, &mut touched);
-        self.note(touched);
+        self.objectives(now);
+        self.shadow_passes(now);
         self.gauge();
+    }
+
+    /// What time has brought about since the last input, before anything else is taken up.
+    pub(super) fn pass(&mut self, now: Timestamp) {
+        let mut touched = Touched::default();
+        self.passing.pass(&mut self.state, now, &mut touched);
+        self.note(touched);
     }
 
     /// Nodes that have been silent for too long are lost, or have stopped as they said.
@@ -226,7 +247,9 @@ impl Core {
                 continue;
             }
             node.link = Link::Lost;
-            let finding = lost_finding(&id, node.last_seen_at.max(since), now);
+            let since = node.last_seen_at.max(since);
+            self.journal(now, Word::Lost(id.clone(), Some(since)));
+            let finding = lost_finding(&id, since, now);
             self.correlate(now, &id, Signal::Lost(finding));
         }
     }
@@ -237,8 +260,9 @@ impl Core {
         self.note(touched);
     }
 
-    fn note(&mut self, mut touched: Touched) {
-        self.stale.note(&mut touched);
+    pub(super) fn note(&mut self, mut touched: Touched) {
+        self.passing.note(&mut touched);
+        self.shadow_notes(&touched);
         self.pending.touch(touched);
     }
 

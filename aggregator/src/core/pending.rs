@@ -13,7 +13,7 @@ use super::CommandError;
 use crate::correlate::{State, Touched};
 use crate::node::SessionId;
 use crate::slo::kept::Kept;
-use crate::store::{Batch, NodeRow, StoreError, Transaction};
+use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
 
 /// What an answer to a person's word looks like.
@@ -35,9 +35,10 @@ pub(super) struct Owed {
 pub(super) struct Pending {
     /// Events in the batches.
     pub(super) events: usize,
-    /// Bytes in the batches.
+    /// Bytes in the batches and in the journal.
     pub(super) bytes: usize,
     batches: Vec<Batch>,
+    journal: Vec<JournalRow>,
     marks: BTreeMap<(NodeId, Epoch), Seq>,
     touched: BTreeMap<IncidentId, WatchChange>,
     /// Those of them that nobody has been shown yet.
@@ -82,6 +83,12 @@ impl Pending {
         self.batches.push(batch);
     }
 
+    /// Something else that reached correlation, to be stored.
+    pub(super) fn journal(&mut self, row: JournalRow) {
+        self.bytes += row.line.len();
+        self.journal.push(row);
+    }
+
     /// Events of a node have been taken up so far.
     pub(super) fn mark(&mut self, node: &NodeId, epoch: Epoch, seq: Seq) {
         self.marks.insert((node.clone(), epoch), seq);
@@ -123,6 +130,10 @@ impl Pending {
                 *known = change;
             }
         }
+        for id in touched.ranked {
+            self.unseen.insert(id);
+            self.touched.entry(id).or_insert(WatchChange::Changed);
+        }
         for incident in touched.over {
             self.over.insert(incident.id, Arc::new(incident));
         }
@@ -149,6 +160,7 @@ impl Pending {
     /// Whether there is nothing to be done.
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
+            && self.journal.is_empty()
             && self.marks.is_empty()
             && self.touched.is_empty()
             && self.nodes.is_empty()
@@ -165,6 +177,7 @@ impl Pending {
         let this = std::mem::take(self);
         let transaction = Transaction {
             batches: this.batches,
+            journal: this.journal,
             marks: this.marks.into_iter().map(|((node, epoch), seq)| (node, epoch, seq)).collect(),
             incidents: updates.iter().map(|(_, incident)| Arc::clone(incident)).collect(),
             nodes: rows(&this.nodes, state),
@@ -186,6 +199,7 @@ fn rows(nodes: &BTreeMap<NodeId, bool>, state: &State) -> Vec<NodeRow> {
             last_seen_at: node.last_seen_at,
             agent_version: node.agent_version.clone(),
             snapshot: node.snapshot.clone().filter(|_| *with_snapshot),
+            busy: if *with_snapshot { state.busy_on(id) } else { Vec::new() },
         })
     };
     nodes.iter().filter_map(row).collect()

@@ -85,11 +85,13 @@ impl State {
         let Some(known) = self.nodes.get(node) else { return };
         let new = Clue::of(Some(node), finding);
         for place in known.findings.values() {
-            let Some(slot) = place.slot.filter(|slot| *slot < ANCHORS && !place.settled) else {
-                continue;
-            };
+            let Some(slot) = place.slot.filter(|_| !place.settled) else { continue };
             let Some(case) = self.cases.get(&place.incident) else { continue };
             let anchor = &case.incident().members[slot];
+            // A part of what failed as a whole is the cause of what its own node has.
+            if slot >= ANCHORS && !anchor.is_tied_by(Kind::Group) {
+                continue;
+            }
             let mut candidate =
                 found.remove(&place.incident).unwrap_or_else(|| Candidate::new(place.incident));
             let opened_at = case.incident().opened_at;

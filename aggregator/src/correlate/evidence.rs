@@ -2,39 +2,14 @@
 
 use std::fmt;
 
+use gpuwarden_proto::incident::Tie;
+/// The kinds of evidence. Of one kind only the strongest piece counts.
+pub use gpuwarden_proto::vocab::TieKind as Kind;
+
 /// From this score on a finding is attached to an incident.
 pub const ATTACH: f64 = 0.6;
 /// From this score on an incident is named as perhaps related.
 pub const SUGGEST: f64 = 0.4;
-
-/// The kinds of evidence. Of one kind only the strongest piece counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// The same subject has trouble of the same type.
-    SameSubject,
-    /// The finding is an effect of a member.
-    Effect,
-    /// The finding is the cause of a member.
-    Cause,
-    /// The same trouble on the same GPU at the same time.
-    Sibling,
-    /// The same trouble of the same model on another node.
-    Kin,
-    /// Both follow the same change.
-    Change,
-    /// Another model of the same service has the same trouble.
-    Service,
-    /// One serves the other.
-    Dependency,
-    /// Replicas that are lost leave more to do to those that are left.
-    Overload,
-    /// Both are in what has failed as a whole.
-    Group,
-    /// Both blame the same process.
-    Antagonist,
-    /// One is told from elsewhere and names the other.
-    Named,
-}
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +54,13 @@ impl Reasons {
         self.0.iter().max_by(|a, b| a.weight.total_cmp(&b.weight).then(b.kind.cmp(&a.kind)))
     }
 
+    /// What an incident keeps of it, beside the words.
+    #[must_use]
+    pub fn ties(&self) -> Vec<Tie> {
+        let tie = |piece: &Evidence| Tie { kind: piece.kind, weight: rounded(piece.weight) };
+        self.0.iter().map(tie).collect()
+    }
+
     /// Whether there is a piece of this kind.
     #[must_use]
     pub fn has(&self, kind: Kind) -> bool {
@@ -95,6 +77,11 @@ impl fmt::Display for Reasons {
         others.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.kind.cmp(&b.kind)));
         others.iter().try_for_each(|piece| write!(f, "; {}", piece.text))
     }
+}
+
+/// A thousandth is finer than anything that is known.
+fn rounded(weight: f64) -> f64 {
+    (weight * 1e3).round() / 1e3
 }
 
 #[cfg(test)]

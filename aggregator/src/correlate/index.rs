@@ -1,10 +1,14 @@
 //! Where to look for incidents that a finding may belong to, beyond its own node: by model, service,
 //! rack, zone and driver. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gpuwarden_proto::entity::Entity;
-use gpuwarden_proto::vocab::IncidentId;
+use gpuwarden_proto::incident::Member;
+use gpuwarden_proto::vocab::{IncidentId, ModelName};
+
+use super::candidate::model_of;
+use super::trouble::Trouble;
 
 /// Incidents of one entity that are looked at; the newest. More would cost time in a storm and could
 /// hardly be the better match.
@@ -15,7 +19,11 @@ const LOOKED_AT_MAX: usize = 32;
 pub(super) struct Index {
     incidents: HashMap<Entity, BTreeSet<IncidentId>>,
     entities: HashMap<IncidentId, BTreeSet<Entity>>,
+    troubles: HashMap<IncidentId, Troubles>,
 }
+
+/// What each model of an incident has, by type.
+pub(super) type Troubles = BTreeMap<ModelName, Vec<Trouble>>;
 
 impl Index {
     /// An incident has a member that touches an entity.
@@ -25,8 +33,29 @@ impl Index {
         }
     }
 
+    /// An incident has a member that may be the trouble of a model.
+    pub(super) fn trouble(&mut self, id: IncidentId, member: &Member) {
+        let Some(model) = model_of(&member.subject) else { return };
+        let of_model = self.troubles.entry(id).or_default().entry(model.clone()).or_default();
+        let trouble = Trouble::of(member);
+        match of_model.iter_mut().find(|known| known.kind() == trouble.kind()) {
+            Some(known) => known.spread(member),
+            None => of_model.push(trouble),
+        }
+    }
+
+    /// What the models of an incident have.
+    pub(super) fn troubles(
+        &self,
+        id: IncidentId,
+    ) -> impl Iterator<Item = (&ModelName, &[Trouble])> {
+        let all = self.troubles.get(&id).into_iter().flatten();
+        all.map(|(model, troubles)| (model, troubles.as_slice()))
+    }
+
     /// An incident is over, or goes on as another.
     pub(super) fn drop(&mut self, id: IncidentId) {
+        self.troubles.remove(&id);
         for entity in self.entities.remove(&id).unwrap_or_default() {
             if let Some(set) = self.incidents.get_mut(&entity) {
                 set.remove(&id);

@@ -14,7 +14,7 @@ use super::cause::{Clue, Nearness, explains};
 use super::evidence::{ATTACH, Kind as Evidence, SUGGEST};
 use super::{State, Touched};
 use crate::classify::of_cause;
-use crate::incident::{Because, Case, Kind, member};
+use crate::incident::{Because, Belongs, Case, Kind, member};
 use crate::node::{Findings, Key, Place};
 
 /// Incidents that are named as perhaps related to a new one.
@@ -104,6 +104,7 @@ impl State {
             self.quiet.insert(beside.incident);
         }
         self.replace(beside.incident);
+        self.find_anew(beside.incident);
         touched.change(beside.incident);
         self.unranked.insert(beside.incident);
         self.hand_over(now, beside.incident, id, members, &reason, touched);
@@ -123,8 +124,7 @@ impl State {
         let case = self.cases.get_mut(&id)?;
         let (raised_at, subject) = (finding.raised_at, finding.subject.clone());
         let rule = finding.rule;
-        let reason = best.reasons.to_string();
-        let slot = case.join(member(node.cloned(), finding, reason, best.reasons.score()), now);
+        let slot = case.join(member(node.cloned(), finding, (&best.reasons).into()), now);
         touched.change(id);
         self.quiet.remove(&id);
         let place = Place { incident: id, slot, active: true, raised_at, settled: false };
@@ -277,7 +277,7 @@ impl State {
         }
         let id = IncidentId(self.next_id);
         self.next_id += 1;
-        let first = member(node.cloned(), finding, "first seen".to_owned(), 1.0);
+        let first = member(node.cloned(), finding, Belongs::first());
         let (rule, raised_at, subject) = (first.rule, first.raised_at, first.subject.clone());
         let place = Place { incident: id, slot: Some(0), active: true, raised_at, settled: false };
         self.keep(node, key, place);
@@ -305,10 +305,9 @@ impl State {
 
     /// Makes a member findable from other nodes.
     pub(super) fn note_member(&mut self, id: IncidentId, slot: usize) {
-        let Some(case) = self.cases.get(&id).filter(|_| slot < super::candidate::ANCHORS) else {
-            return;
-        };
+        let Some(case) = self.cases.get(&id) else { return };
         let member = &case.incident().members[slot];
+        self.index.trouble(id, member);
         let changed = self.changed_before(Clue::from(member));
         let models: BTreeSet<&ModelName> =
             changed.iter().map(|(model, _)| *model).chain(model_of(&member.subject)).collect();
@@ -322,6 +321,21 @@ impl State {
         let Some(model) = &own else { return };
         for service in self.graph.services(model) {
             self.index.note(id, Entity::fleet(EntityKind::Service, service));
+        }
+    }
+
+    /// Makes an incident findable by the members that it has left.
+    pub(super) fn find_anew(&mut self, id: IncidentId) {
+        self.index.drop(id);
+        let Some(case) = self.cases.get(&id) else { return };
+        let scope = case.scope().map(|scope| scope.entity.clone());
+        scope.into_iter().for_each(|group| self.index.note(id, group));
+        let members = case.incident().members.clone();
+        for (slot, member) in members.iter().enumerate() {
+            self.note_member(id, slot);
+            for group in self.groups_of(member.node.as_ref(), member.rule, member.raised_at) {
+                self.index.note(id, group);
+            }
         }
     }
 

@@ -50,7 +50,7 @@ impl State {
 
     /// The same place, where its incident went on as another. What did not fit into an incident that
     /// is over, and was active all the same, is settled like its members.
-    fn at_home(&self, mut place: Place) -> Place {
+    pub(super) fn at_home(&self, mut place: Place) -> Place {
         place.incident = self.merged.home(place.incident);
         place.settled |= place.active && !self.cases.contains_key(&place.incident);
         place

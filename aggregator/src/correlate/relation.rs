@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Finding;
-use gpuwarden_proto::incident::{Incident, Member};
+use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, RuleId};
 
 use super::State;
-use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of, site};
+use super::candidate::{Candidate, Candidates, fleet_wide, model_of};
 use super::cause::{Nearness, fade};
 use super::evidence::Kind;
+use super::trouble::Trouble;
 use crate::classify::type_of;
 
 /// The same trouble of one model on two nodes has one cause when it begins within so long.
@@ -36,21 +37,22 @@ impl State {
         let ids: BTreeSet<IncidentId> =
             own.chain(around).flat_map(|entity| self.index.of(&entity)).collect();
         for id in ids {
-            let Some(case) = self.cases.get(&id) else { continue };
-            let incident = case.incident();
+            let Some(incident) = self.incident(id) else { continue };
             let mut candidate = found.remove(&id).unwrap_or_else(|| Candidate::new(id));
-            // Of each model the first member speaks for all: trouble is dated by its beginning.
-            let mut seen: Vec<&ModelName> = Vec::new();
-            for (slot, anchor) in incident.members.iter().take(ANCHORS).enumerate() {
-                let Some(theirs) = model_of(&anchor.subject) else { continue };
-                if theirs == model && !anchor.is_on(node) {
-                    kin(finding, model, anchor, incident, &mut candidate);
-                } else if theirs != model && !seen.contains(&theirs) {
-                    seen.push(theirs);
-                    self.dependency(finding, model, anchor, theirs, slot == 0, &mut candidate);
-                    if fleet_wide(incident.kind) {
-                        self.service(finding, model, anchor, theirs, &mut candidate);
-                    }
+            for (theirs, troubles) in self.index.troubles(id) {
+                if theirs == model {
+                    let all = troubles.iter();
+                    all.for_each(|each| kin(node, finding, model, each, incident, &mut candidate));
+                    continue;
+                }
+                // What began first dates the trouble of a model.
+                let first = troubles.iter().min_by_key(|trouble| (trouble.first_at, trouble.rule));
+                let Some(first) = first else { continue };
+                let leads = model_of(&incident.members[0].subject) == Some(theirs);
+                self.dependency(finding, model, first, theirs, leads, &mut candidate);
+                if fleet_wide(incident.kind) {
+                    let all = troubles.iter();
+                    all.for_each(|each| self.service(finding, model, each, theirs, &mut candidate));
                 }
             }
             if candidate.reasons.strongest().is_some() {
@@ -65,9 +67,9 @@ impl State {
         &self,
         finding: &Finding,
         model: &ModelName,
-        anchor: &Member,
+        anchor: &Trouble,
         theirs: &ModelName,
-        first: bool,
+        leads: bool,
         candidate: &mut Candidate,
     ) {
         let clue = (finding.rule, anchor.rule);
@@ -75,7 +77,7 @@ impl State {
         let cause = passes_on(clue.0) && suffers(clue.1);
         let (ours, theirs_at) = (
             self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at)),
-            self.troubled_since(theirs).map_or(anchor.raised_at, |at| at.min(anchor.raised_at)),
+            self.troubled_since(theirs).map_or(anchor.first_at, |at| at.min(anchor.first_at)),
         );
         let (after, before) = (ours.since(theirs_at), theirs_at.since(ours));
         if effect && let Some(hops) = self.graph.hops(theirs, model).filter(|hops| *hops > 0) {
@@ -83,7 +85,7 @@ impl State {
                 if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
             if let Some(weight) = fade(self.carries(theirs, hops, 0), apart, window) {
                 let text =
-                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, site(anchor));
+                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.site());
                 candidate.add(Kind::Dependency, weight, apart, text);
                 return;
             }
@@ -93,9 +95,9 @@ impl State {
                 if after.is_zero() { (before, DOWNSTREAM) } else { (after, DOWNSTREAM_BEFORE) };
             if let Some(weight) = fade(self.carries(model, hops, 1), apart, window) {
                 let text =
-                    || format!("{theirs} on {} asks it, and has {}", site(anchor), anchor.rule);
+                    || format!("{theirs} on {} asks it, and has {}", anchor.site(), anchor.rule);
                 candidate.add(Kind::Dependency, weight, apart, text);
-                if first {
+                if leads {
                     candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
                 }
             }
@@ -108,7 +110,7 @@ impl State {
         &self,
         finding: &Finding,
         model: &ModelName,
-        anchor: &Member,
+        anchor: &Trouble,
         theirs: &ModelName,
         candidate: &mut Candidate,
     ) {
@@ -121,7 +123,7 @@ impl State {
         let ours =
             self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at));
         let since =
-            self.troubled_since(theirs).map_or(anchor.raised_at, |at| at.min(anchor.raised_at));
+            self.troubled_since(theirs).map_or(anchor.first_at, |at| at.min(anchor.first_at));
         let apart = ours.since(since).max(since.since(ours));
         let share = |model, more| (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0);
         if let Some(weight) = fade(0.85 * share(model, 1) * share(theirs, 0), apart, SERVICE) {
@@ -167,20 +169,22 @@ const fn suffers(rule: RuleId) -> bool {
 /// The same model has the same trouble on another node. What is an effect of something on its own
 /// node says nothing about others.
 fn kin(
+    node: &NodeId,
     finding: &Finding,
     model: &ModelName,
-    anchor: &Member,
+    trouble: &Trouble,
     incident: &Incident,
     candidate: &mut Candidate,
 ) {
     let kind = type_of(finding.rule);
-    if !fleet_wide(kind) || type_of(anchor.rule) != kind || incident.kind != kind {
+    let alike = trouble.kind() == kind && incident.kind == kind;
+    if !fleet_wide(kind) || !alike || !trouble.is_beside(node) {
         return;
     }
-    let (after, before) =
-        (finding.raised_at.since(anchor.raised_at), anchor.raised_at.since(finding.raised_at));
-    if let Some(weight) = fade(0.85, after.max(before), KIN) {
-        let text = || format!("{model} has the same trouble on {}", site(anchor));
-        candidate.add(Kind::Kin, weight, after.max(before), text);
+    let apart = trouble.apart(finding.raised_at);
+    if let Some(weight) = fade(0.85, apart, KIN) {
+        let site = if trouble.node.as_ref() == Some(node) { "other nodes" } else { trouble.site() };
+        let text = || format!("{model} has the same trouble on {site}");
+        candidate.add(Kind::Kin, weight, apart, text);
     }
 }

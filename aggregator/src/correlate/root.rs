@@ -41,13 +41,15 @@ struct Claim {
 type Claims = BTreeMap<Entity, Claim>;
 
 impl State {
-    /// Ranks the likely causes of an incident anew.
-    pub(super) fn rank(&mut self, id: IncidentId) {
-        let Some(case) = self.cases.get(&id) else { return };
+    /// Ranks the likely causes of an incident anew. Says whether they are others than before.
+    pub(super) fn rank(&mut self, id: IncidentId) -> bool {
+        let Some(case) = self.cases.get(&id) else { return false };
         let roots = self.roots(case);
+        let others = case.incident().roots != roots;
         if let Some(case) = self.cases.get_mut(&id) {
             case.rank(roots);
         }
+        others
     }
 
     fn roots(&self, case: &crate::incident::Case) -> Vec<Root> {

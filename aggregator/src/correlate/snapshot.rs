@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use gpuwarden_proto::event::Finding;
-use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{NodeId, Phase, RuleId};
 
@@ -20,11 +20,15 @@ impl State {
         touched: &mut Touched,
     ) {
         let snapshot = Arc::new(snapshot);
+        let site = self.graph.site(node).cloned();
         let Some(known) = self.nodes.get_mut(node) else { return };
-        known.snapshot = Some(Arc::clone(&snapshot));
-        known.snapshot_at = Some(snapshot.observed_at);
+        let findings = known.findings.len();
+        let before = known.snapshot.replace(Arc::clone(&snapshot));
+        let first = known.snapshot_at.is_none();
+        known.snapshot_at.get_or_insert(snapshot.observed_at);
         self.stand(node);
-        self.place_replicas(node);
+        let moved = self.place_replicas(node) || self.graph.site(node) != site.as_ref();
+        let alike = before.is_some_and(|before| stands_alike(&before, &snapshot));
         let mut listed: HashSet<Key> = HashSet::new();
         let own =
             |finding: &&Finding| !finding.rule.is_central() && !finding.subject.is_of_no_node();
@@ -39,6 +43,8 @@ impl State {
             self.clear(now, Some(node), &key, snapshot.observed_at, why, touched);
         }
         self.grade_node(now, node, touched);
+        let settled = self.nodes.get(node).is_some_and(|known| known.findings.len() != findings);
+        touched.news |= first || moved || !alike || settled;
     }
 
     /// Active findings that began before the snapshot, are not in it, and would be if they were
@@ -61,4 +67,28 @@ impl State {
         over.sort();
         over
     }
+}
+
+/// Whether two snapshots of a node say the same, but for findings and for numbers that are only for
+/// people.
+fn stands_alike(a: &Snapshot, b: &Snapshot) -> bool {
+    let gpu = |a: &Gpu, b: &Gpu| a.uuid == b.uuid && a.index == b.index && a.lost == b.lost;
+    let source = |a: &Source, b: &Source| a.name == b.name && a.state == b.state;
+    let model = |a: &Model, b: &Model| {
+        let same = a.name == b.name && a.version == b.version && a.gpus == b.gpus;
+        same && a.availability == b.availability
+    };
+    let server = |a: &Server, b: &Server| {
+        let same = a.name == b.name && a.availability == b.availability;
+        same && all_alike(&a.models, &b.models, model)
+    };
+    a.driver_version == b.driver_version
+        && a.labels == b.labels
+        && all_alike(&a.gpus, &b.gpus, gpu)
+        && all_alike(&a.sources, &b.sources, source)
+        && all_alike(&a.servers, &b.servers, server)
+}
+
+fn all_alike<T>(a: &[T], b: &[T], alike: impl Fn(&T, &T) -> bool) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
 }

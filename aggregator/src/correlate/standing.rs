@@ -1,7 +1,7 @@
 //! How the replicas of a node stand by its findings. Pure.
 
 use gpuwarden_proto::event::Subject;
-use gpuwarden_proto::vocab::{NodeId, RuleId};
+use gpuwarden_proto::vocab::{ModelName, NodeId, RuleId, ServerName};
 
 use super::State;
 use crate::node::Node;
@@ -17,10 +17,23 @@ const DEGRADING: &[RuleId] = &[
 ];
 
 impl State {
-    pub(super) fn place_replicas(&mut self, node: &NodeId) {
-        let Some(known) = self.nodes.get(node) else { return };
-        let Some(snapshot) = &known.snapshot else { return };
-        self.replicas.place(node, &snapshot.servers, |replica| standing(known, replica));
+    /// Takes the replicas of a node from its snapshot. Says whether they are others than before.
+    pub(super) fn place_replicas(&mut self, node: &NodeId) -> bool {
+        let Some(known) = self.nodes.get(node) else { return false };
+        let Some(snapshot) = &known.snapshot else { return false };
+        self.replicas.place(node, &snapshot.servers, |replica| standing(known, replica))
+    }
+
+    /// The models of a node that have been seen to have traffic.
+    #[must_use]
+    pub fn busy_on(&self, node: &NodeId) -> Vec<(ServerName, ModelName)> {
+        let busy = self.replicas.on(node).iter().filter(|replica| replica.busy);
+        busy.map(|replica| (replica.server.clone(), replica.model.clone())).collect()
+    }
+
+    /// These models of a node had traffic before a restart.
+    pub fn recall_traffic(&mut self, node: &NodeId, busy: &[(ServerName, ModelName)]) {
+        self.replicas.recall_traffic(node, busy);
     }
 
     /// Looks again at the replicas that a finding is about.

@@ -1,5 +1,9 @@
+mod order;
+mod properties;
+
 use std::collections::HashMap;
 
+use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::vocab::{IncidentId, ModelName, Severity};
 use proptest::prelude::*;
 

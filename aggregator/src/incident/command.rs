@@ -87,7 +87,7 @@ impl Case {
     ///
     /// The refusal says why nothing was done and what would do.
     pub fn command(&mut self, command: Command, now: Timestamp) -> Result<(), Refusal> {
-        self.check(&command)?;
+        self.may(&command)?;
         match command {
             Command::Acknowledge { by } => self.acknowledge(by, now),
             Command::Note { by, text } => self.tell(now, Kind::Note, &by, text),
@@ -97,7 +97,12 @@ impl Case {
         Ok(())
     }
 
-    fn check(&self, command: &Command) -> Result<(), Refusal> {
+    /// Whether a person's word can be carried out.
+    ///
+    /// # Errors
+    ///
+    /// The refusal says why not, and what would do.
+    pub fn may(&self, command: &Command) -> Result<(), Refusal> {
         let (id, by) = (self.incident.id, command.by());
         bounded("the name of who does it (`by`)", by, BY_MAX_BYTES)?;
         if let (Some(at), false) = (self.incident.resolved_at, command.is_note()) {

@@ -1,3 +1,5 @@
+mod product;
+
 use gpuwarden_proto::vocab::Phase;
 
 use super::*;
@@ -5,7 +7,7 @@ use crate::testing::{at, finding, node};
 
 fn cause() -> Member {
     let finding = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
-    member(Some(node("node-a")), finding, "first seen".to_owned(), 1.0)
+    member(Some(node("node-a")), finding, crate::incident::Belongs::first())
 }
 
 fn because<T>(what: T) -> Because<T> {

@@ -1,53 +1,64 @@
 //! Drives correlation with the words of a log and the times that they carry. Pure.
 //!
-//! What a live aggregator learns from a stream's first word is not in a log. That a lost node speaks
-//! at all says that it is back, and numbered events older than the first snapshot of a stream are
-//! those that the node had held back before.
+//! What an aggregator writes of its own history tells when streams, and the aggregator itself, began
+//! and ended. Where a log does not say so, that a lost node speaks at all says that it is back, and
+//! numbered events older than the first snapshot of a stream are those that the node had held back
+//! before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, VecDeque};
 
+use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, IncidentState, NodeId};
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 
 use super::line::{Line, Word};
 use crate::correlate::{Policy, Signal, State, Touched, apply};
 use crate::incident::Refusal;
-use crate::intake::{self, Stale, TICK, TICKS_PER_RENEWAL};
+use crate::intake::{self, Aside, Passing};
 use crate::node::{Link, Node, SessionId, lost_finding};
+use crate::resume::resume;
+use crate::store::{CHANGES_LOADED, FORCED_LOADED, Loaded, NodeRow};
 
 /// A log has no streams to tell apart.
 const STREAM: SessionId = SessionId(0);
-/// Nanoseconds between ticks.
-const TICK_NS: u64 = TICK.as_nanos() as u64;
 
 /// Correlation under way.
 #[derive(Debug)]
 pub struct Drive {
     state: State,
-    stale: Stale,
-    /// Incidents that time alone will end.
-    quiet: BTreeSet<IncidentId>,
+    passing: Passing,
     over: BTreeMap<IncidentId, Incident>,
-    /// When the first snapshot of a node's present stream was taken.
-    streams: HashMap<NodeId, Timestamp>,
-    /// Ticks from 1970 up to the last one; `None` before the first line.
-    ticked: Option<u64>,
+    /// Incidents that are not over, as a restart would find them on disk.
+    /// `None` where there will be none.
+    written: Option<BTreeMap<IncidentId, Incident>>,
+    /// The newest changes, oldest first.
+    changes: VecDeque<ObservedChange>,
+    /// Lines that the log says are missing.
+    missed: u64,
 }
 
 impl Drive {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let state = State::restore(policy, HashMap::new(), Vec::new(), 1, Timestamp::default());
+        let (state, _) = resume(policy, Loaded::default(), Timestamp::default());
         Self {
             state,
-            stale: Stale::default(),
-            quiet: BTreeSet::new(),
+            passing: Passing::default(),
             over: BTreeMap::new(),
-            streams: HashMap::new(),
-            ticked: None,
+            written: Some(BTreeMap::new()),
+            changes: VecDeque::new(),
+            missed: 0,
         }
+    }
+
+    /// Goes on `now` with what was on disk, and will not be restarted.
+    #[must_use]
+    pub fn beside(policy: Policy, loaded: Loaded, now: Timestamp) -> Self {
+        let (state, _) = resume(policy, loaded, now);
+        let passing = Passing::begin(now);
+        Self { state, passing, written: None, ..Self::new(Policy::default()) }
     }
 
     /// Takes up one line, after the time that passed before it.
@@ -64,18 +75,38 @@ impl Drive {
         result
     }
 
-    /// Lets time pass up to `to`, in ticks on whole multiples of their interval. While nothing waits
-    /// for time, ticks are left out.
+    /// Lets time pass up to `to`.
     pub fn pass(&mut self, to: Timestamp) {
-        let last = to.unix_ns() / TICK_NS;
-        let next = self.ticked.map_or(last, |ticked| ticked + 1);
-        for tick in next..=last {
-            if self.rests() {
-                break;
-            }
-            self.tick(tick);
-        }
-        self.ticked = Some(last);
+        let mut touched = Touched::default();
+        self.passing.pass(&mut self.state, to, &mut touched);
+        self.note(touched);
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// All incidents: those that are over and those that are not.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.over.values().chain(self.state.incidents())
+    }
+
+    /// Incidents that are over and still held.
+    #[must_use]
+    pub fn over(&self) -> usize {
+        self.over.len()
+    }
+
+    /// Lets go of incidents that were over before `horizon`.
+    pub fn forget(&mut self, horizon: Timestamp) {
+        self.over.retain(|_, incident| incident.resolved_at.is_none_or(|at| at >= horizon));
+    }
+
+    /// What the log says of lines that are missing.
+    pub(super) fn missing(&self) -> Option<String> {
+        (self.missed > 0).then(|| format!("lines that are missing from the log: {}", self.missed))
     }
 
     /// The incidents by number: those that are over and those that are not.
@@ -91,32 +122,48 @@ impl Drive {
         match word {
             Word::Event(node, seq, event) => {
                 self.hear(now, &node, touched);
-                let held_back = |began: &Timestamp| seq.is_some() && event.observed_at < *began;
-                let backlog = self.streams.get(&node).is_some_and(held_back);
-                // Changes and gaps have no other effect than what `intake` makes of them.
-                drop(intake::event(&mut self.state, now, &node, backlog, event, touched));
+                let known = self.state.nodes.get(&node).zip(seq);
+                let backlog = known.is_some_and(|(n, seq)| n.is_backlog(seq, event.observed_at));
+                match intake::event(&mut self.state, now, &node, backlog, event, touched) {
+                    Some(Aside::Change(change)) => self.change(change),
+                    Some(Aside::Gap(_)) | None => {}
+                }
             }
             Word::Snapshot(node, snapshot) => {
                 self.hear(now, &node, touched);
-                self.streams.entry(node.clone()).or_insert(snapshot.observed_at);
                 apply(&mut self.state, now, &node, Signal::Snapshot(*snapshot), touched);
             }
             Word::Lost(node, since) => self.lose(now, &node, since, touched),
-            Word::Back(node) => {
-                self.streams.remove(&node);
-                self.hear(now, &node, touched);
-            }
+            Word::Back(node) => self.greet(now, &node, Seq(u64::MAX), touched),
+            Word::Hello(node, next_seq) => self.greet(now, &node, next_seq, touched),
             Word::Command(id, command) => self.state.command(now, id, command, touched)?,
+            Word::Started => self.resume(now),
+            Word::Stopped => self.passing.end(&mut self.state, now, touched),
+            Word::Missed(count) => self.missed += count,
         }
         Ok(())
     }
 
+    fn node(&mut self, now: Timestamp, id: &NodeId) -> &mut Node {
+        self.state.nodes.entry(id.clone()).or_insert_with(|| {
+            let mut node = Node::new(now);
+            begin_stream(&mut node, Seq(u64::MAX));
+            node
+        })
+    }
+
     fn hear(&mut self, now: Timestamp, id: &NodeId, touched: &mut Touched) {
-        let node = self.state.nodes.entry(id.clone()).or_insert_with(|| Node::new(now));
+        let node = self.node(now, id);
         node.seen(now);
         if std::mem::replace(&mut node.link, Link::Connected(STREAM)) == Link::Lost {
             apply(&mut self.state, now, id, Signal::Back, touched);
         }
+    }
+
+    /// A stream begins.
+    fn greet(&mut self, now: Timestamp, id: &NodeId, next_seq: Seq, touched: &mut Touched) {
+        begin_stream(self.node(now, id), next_seq);
+        self.hear(now, id, touched);
     }
 
     fn lose(
@@ -126,38 +173,79 @@ impl Drive {
         since: Option<Timestamp>,
         touched: &mut Touched,
     ) {
-        let node = self.state.nodes.entry(id.clone()).or_insert_with(|| Node::new(now));
+        let node = self.node(now, id);
         if std::mem::replace(&mut node.link, Link::Lost) == Link::Lost {
             return;
         }
-        self.streams.remove(id);
+        begin_stream(node, Seq(u64::MAX));
         let finding = lost_finding(id, since.unwrap_or(node.last_seen_at), now);
         apply(&mut self.state, now, id, Signal::Lost(finding), touched);
     }
 
-    /// Whether time alone brings nothing about.
-    fn rests(&self) -> bool {
-        self.quiet.is_empty() && self.stale.is_empty()
+    fn change(&mut self, change: ObservedChange) {
+        if self.changes.len() >= CHANGES_LOADED {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(change);
     }
 
-    fn tick(&mut self, tick: u64) {
-        let now = Timestamp::from_unix_ns(tick * TICK_NS);
-        let mut touched = Touched::default();
-        self.state.tick(now, &mut touched);
-        if tick.is_multiple_of(TICKS_PER_RENEWAL) {
-            self.stale.renew(&mut self.state, now, &mut touched);
-        }
-        self.note(touched);
+    /// The aggregator ended, and begins with what is on disk.
+    fn resume(&mut self, now: Timestamp) {
+        // What was written had been ranked before.
+        self.state.rank_all();
+        let loaded = Loaded {
+            incidents: self.on_disk(),
+            nodes: self.state.nodes.iter().map(|(id, node)| row(&self.state, id, node)).collect(),
+            changes: self.changes.iter().cloned().collect(),
+            next_incident: self.state.next_id(),
+            ..Loaded::default()
+        };
+        (self.state, _) = resume(self.state.policy.clone(), loaded, now);
+        self.passing = Passing::begin(now);
+    }
+
+    /// The incidents that are loaded at a start.
+    fn on_disk(&self) -> Vec<Incident> {
+        let forced = |incident: &&Incident| {
+            let mut members = incident.members.iter();
+            incident.merged_into.is_none() && members.any(|member| member.cleared_at.is_none())
+        };
+        let mut forced: Vec<&Incident> = self.over.values().filter(forced).collect();
+        forced.sort_by_key(|incident| std::cmp::Reverse(incident.resolved_at));
+        forced.truncate(FORCED_LOADED);
+        let ranked = |(id, written): (&IncidentId, &Incident)| {
+            let roots = self.state.incident(*id).map(|known| known.roots.clone());
+            Incident { roots: roots.unwrap_or_default(), ..written.clone() }
+        };
+        self.written.iter().flatten().map(ranked).chain(forced.into_iter().cloned()).collect()
     }
 
     fn note(&mut self, mut touched: Touched) {
-        self.stale.note(&mut touched);
+        self.passing.note(&mut touched);
         for id in touched.changed.into_keys() {
-            match self.state.incident(id).map(|incident| incident.state) {
-                Some(IncidentState::Quiet) => self.quiet.insert(id),
-                Some(_) | None => self.quiet.remove(&id),
+            let Some(all) = self.written.as_mut() else { break };
+            match self.state.incident(id) {
+                Some(incident) => all.insert(id, incident.clone()),
+                None => all.remove(&id),
             };
         }
         self.over.extend(touched.over.into_iter().map(|incident| (incident.id, incident)));
+    }
+}
+
+fn begin_stream(node: &mut Node, next_seq: Seq) {
+    node.backlog_before = next_seq;
+    node.snapshot_at = None;
+    node.stopping = false;
+}
+
+fn row(state: &State, id: &NodeId, node: &Node) -> NodeRow {
+    NodeRow {
+        id: id.clone(),
+        state: node.link.state(),
+        last_seen_at: node.last_seen_at,
+        agent_version: String::new(),
+        snapshot: node.snapshot.clone(),
+        busy: state.busy_on(id),
     }
 }

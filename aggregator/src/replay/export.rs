@@ -1,39 +1,32 @@
-//! A store's events as an event log, in the order of receipt. Reads a page at a time.
+//! A store's history as an event log, in the order in which correlation took it up. Reads a page at
+//! a time.
 
 use std::io::Write;
 
 use anyhow::Context as _;
 use gpuwarden_proto::convert::decode_event;
-use gpuwarden_proto::event::Event;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{NodeId, Seq};
 use serde::Serialize;
 
-use super::line::{FORMAT, Header, VERSION};
-use crate::store::{Batch, History, Place};
+use super::line::{FORMAT, Header, Line, VERSION};
+use super::tell::EventRow;
+use crate::store::{Batch, History, JournalRow, Place, Taken};
 
-/// Batches held in memory at one time.
-const PAGE: usize = 16;
+/// Batches and journal rows held in memory at one time.
+const PAGE: usize = 32;
 
 /// What was written, and what was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exported {
     /// Events written.
     pub events: u64,
+    /// Other lines written: what nodes, people and the aggregator itself told beside events.
+    pub told: u64,
     /// Batches or events that this version cannot read.
     pub unreadable: u64,
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    at: Timestamp,
-    node: &'a NodeId,
-    seq: Seq,
-    #[serde(flatten)]
-    event: &'a Event,
-}
-
-/// Writes all batches of a store as a log.
+/// Writes all that correlation took up, as far as a store has kept it, as a log.
 ///
 /// # Errors
 ///
@@ -45,13 +38,20 @@ pub fn export(history: &dyn History, mut out: impl Write) -> anyhow::Result<Expo
     write_row(&mut out, &header)?;
     let mut from = Some(Place::default());
     while let Some(place) = from {
-        let page = history.received(place, PAGE)?;
+        let page = history.taken(place, PAGE)?;
         exported.unreadable += page.unreadable;
-        for batch in &page.batches {
-            // Batches are numbered in the order in which the core took them up, which is the truth;
-            // their times are taken a moment before, on several streams, by a clock that can be set.
-            last = last.max(batch.received_at);
-            write_batch(&mut out, last, batch, &mut exported)?;
+        for taken in &page.taken {
+            // The order is the truth; their times are those of a clock that can be set back.
+            match taken {
+                Taken::Batch(batch) => {
+                    last = last.max(batch.taken_at);
+                    write_batch(&mut out, last, batch, &mut exported)?;
+                }
+                Taken::Row(row) => {
+                    last = last.max(row.at);
+                    write_line(&mut out, last, row, &mut exported)?;
+                }
+            }
         }
         from = page.next;
     }
@@ -68,13 +68,33 @@ fn write_batch(
     for entry in &batch.entries {
         match decode_event(&entry.event) {
             Ok(event) => {
-                write_row(out, &Row { at, node: &batch.node, seq: entry.seq, event: &event })?;
+                let (node, seq) = (&batch.node, Some(entry.seq));
+                write_row(out, &EventRow { at, node, seq, event: &event })?;
                 exported.events += 1;
             }
             Err(_) => exported.unreadable += 1,
         }
     }
     Ok(())
+}
+
+fn write_line(
+    out: &mut impl Write,
+    at: Timestamp,
+    row: &JournalRow,
+    exported: &mut Exported,
+) -> anyhow::Result<()> {
+    exported.told += 1;
+    if at == row.at {
+        return writeln!(out, "{}", row.line).context("cannot write the log");
+    }
+    // The clock had been set back.
+    let Ok(line) = Line::parse(row.line.as_bytes()) else {
+        (exported.told, exported.unreadable) = (exported.told - 1, exported.unreadable + 1);
+        return Ok(());
+    };
+    let text = Line { at, ..line }.text().context("cannot write the log")?;
+    writeln!(out, "{text}").context("cannot write the log")
 }
 
 fn write_row(out: &mut impl Write, row: &impl Serialize) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use crate::incident::Command;
 /// The name of the format.
 pub(super) const FORMAT: &str = "gpuwarden-events";
 /// The newest version of the format that we read, and the one that we write.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 /// The optional first line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,14 @@ pub enum Word {
     Lost(NodeId, Option<Timestamp>),
     /// A node is heard of again.
     Back(NodeId),
+    /// A stream of a node begins: events of lower numbers were held back before.
+    Hello(NodeId, Seq),
+    /// The aggregator begins, with what was on disk.
+    Started,
+    /// The aggregator ends, with all on disk.
+    Stopped,
+    /// So many lines that should stand here were given up.
+    Missed(u64),
     /// A person's word.
     Command(IncidentId, Command),
 }
@@ -72,6 +80,8 @@ struct Head {
     event: Kind,
     observed_at: Option<Timestamp>,
     since: Option<Timestamp>,
+    next_seq: Option<Seq>,
+    count: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -83,6 +93,10 @@ enum Kind {
     Snapshot,
     Lost,
     Back,
+    Hello,
+    Started,
+    Stopped,
+    Missed,
     Command,
 }
 
@@ -118,9 +132,8 @@ impl Line {
         // told with its own place; a flattened record would only know where the line ends.
         let head: Head = json(text)?;
         let at = head.at;
-        if let Kind::Command = head.event {
-            let said: Said = json(text)?;
-            return Ok(Self { at, word: Word::Command(said.incident, said.command()) });
+        if let Some(word) = head.of_no_node(text)? {
+            return Ok(Self { at, word });
         }
         let missing = || Fault::of_line("missing field `node`, who told it".to_owned());
         let node = head.node.ok_or_else(missing)?;
@@ -135,9 +148,34 @@ impl Line {
                 Word::Snapshot(node, Box::new(Snapshot { observed_at, ..snapshot }))
             }
             Kind::Lost => Word::Lost(node, head.since),
-            Kind::Back | Kind::Command => Word::Back(node),
+            Kind::Hello => Word::Hello(node, head.next_seq.unwrap_or_default()),
+            Kind::Back | Kind::Started | Kind::Stopped | Kind::Missed | Kind::Command => {
+                Word::Back(node)
+            }
         };
         Ok(Self { at, word })
+    }
+}
+
+impl Head {
+    /// What is said of no node; `None` where this is of one.
+    fn of_no_node(&self, text: &[u8]) -> Result<Option<Word>, Fault> {
+        Ok(match self.event {
+            Kind::Command => {
+                let said: Said = json(text)?;
+                Some(Word::Command(said.incident, said.command()))
+            }
+            Kind::Started => Some(Word::Started),
+            Kind::Stopped => Some(Word::Stopped),
+            Kind::Missed => Some(Word::Missed(self.count.unwrap_or_default())),
+            Kind::Finding
+            | Kind::Change
+            | Kind::Gap
+            | Kind::Snapshot
+            | Kind::Lost
+            | Kind::Back
+            | Kind::Hello => None,
+        })
     }
 }
 
@@ -189,7 +227,7 @@ mod tests {
         1: expected value
         12: `noon` is not an instant from 1970 to 2554 in RFC 3339, like 2026-11-23T08:50:22.851Z
         1: missing field `node`, who told it
-        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `command`
+        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `command`
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64

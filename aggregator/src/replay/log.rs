@@ -189,7 +189,7 @@ mod tests {
     fn a_newer_or_another_format_is_refused() {
         let header =
             |format, version| read(&format!("{{\"format\":{format:?},\"version\":{version}}}\n"));
-        insta::assert_snapshot!(header("gpuwarden-events", 2).join("\n"), @"log:1: the log has version 2, this program reads up to 1: use a newer one");
+        insta::assert_snapshot!(header("gpuwarden-events", 3).join("\n"), @"log:1: the log has version 3, this program reads up to 2: use a newer one");
         insta::assert_snapshot!(header("spoons", 1).join("\n"), @r#"log:1: the format is "spoons", expected "gpuwarden-events""#);
     }
 

@@ -83,7 +83,7 @@ fn a_story_gives_its_incidents_those_that_are_over_and_those_that_are_not() {
 #[test]
 fn incidents_are_printed_one_a_line_as_everywhere_else() {
     let lost = r#"{"at":"2027-01-15T08:00:00.000000001Z","node":"a","event":"lost","since":"2027-01-15T07:59:50Z"}"#;
-    insta::assert_snapshot!(bytes(&played(replay(lost))), @r#"{"id":1,"type":"node-unreachable","type_reason":"its likely cause is node-lost on a","severity":"P2","severity_reason":"a does not answer","state":"open","title":"a: a has not been heard of for 10 s","members":[{"node":"a","rule":"node-lost","subject":{"kind":"node"},"grade":"down","summary":"a has not been heard of for 10 s","evidence":[{"signal":"silence","value":10.000000001,"unit":"s","window_s":0.0,"threshold":null,"baseline":null}],"suspects":[],"raised_at":"2027-01-15T07:59:50.000Z","cleared_at":null,"reason":"first seen","score":1.0,"gpus":[]}],"timeline":[{"at":"2027-01-15T08:00:00.000000001Z","kind":"detected","actor":"gpuwarden","text":"a: a has not been heard of for 10 s"},{"at":"2027-01-15T08:00:00.000000001Z","kind":"classified","actor":"gpuwarden","text":"node-unreachable: its likely cause is node-lost on a"},{"at":"2027-01-15T08:00:00.000000001Z","kind":"severity","actor":"gpuwarden","text":"P2: a does not answer"}],"opened_at":"2027-01-15T07:59:50.000Z","updated_at":"2027-01-15T08:00:00.000000001Z","resolved_at":null,"acknowledged_by":null,"version":1,"members_dropped":0,"timeline_dropped":0,"roots":[{"entity":{"kind":"node","name":"a","node":"a"},"score":0.96,"reason":"explains 1 of 1 members, began first"}],"merged_into":null}"#);
+    insta::assert_snapshot!(bytes(&played(replay(lost))), @r#"{"id":1,"type":"node-unreachable","type_reason":"its likely cause is node-lost on a","severity":"P2","severity_reason":"a does not answer","state":"open","title":"a: a has not been heard of for 10 s","members":[{"node":"a","rule":"node-lost","subject":{"kind":"node"},"grade":"down","summary":"a has not been heard of for 10 s","evidence":[{"signal":"silence","value":10.000000001,"unit":"s","window_s":0.0,"threshold":null,"baseline":null}],"suspects":[],"raised_at":"2027-01-15T07:59:50.000Z","cleared_at":null,"reason":"first seen","score":1.0,"ties":[],"gpus":[]}],"timeline":[{"at":"2027-01-15T08:00:00.000000001Z","kind":"detected","actor":"gpuwarden","text":"a: a has not been heard of for 10 s"},{"at":"2027-01-15T08:00:00.000000001Z","kind":"classified","actor":"gpuwarden","text":"node-unreachable: its likely cause is node-lost on a"},{"at":"2027-01-15T08:00:00.000000001Z","kind":"severity","actor":"gpuwarden","text":"P2: a does not answer"}],"opened_at":"2027-01-15T07:59:50.000Z","updated_at":"2027-01-15T08:00:00.000000001Z","resolved_at":null,"acknowledged_by":null,"version":1,"members_dropped":0,"timeline_dropped":0,"roots":[{"entity":{"kind":"node","name":"a","node":"a"},"score":0.96,"reason":"explains 1 of 1 members, began first"}],"merged_into":null}"#);
 }
 
 #[test]
@@ -181,10 +181,12 @@ fn what_a_node_held_back_does_not_undo_its_snapshot() {
 
 /// Batches of two nodes; the second was received by a clock that had been set back.
 fn batches() -> Vec<Batch> {
-    let batch = |name, received, entries| Batch {
+    let batch = |name, order, received, entries| Batch {
         node: node(name),
         epoch: Epoch(1),
         received_at: at(received),
+        taken_at: at(received),
+        order,
         observed: (at(0), at(received)),
         entries,
     };
@@ -194,14 +196,15 @@ fn batches() -> Vec<Batch> {
     vec![
         batch(
             "node-a",
+            1,
             20,
             vec![
                 gpu(1, 10, "raise gpu-memory-exhausted gpu0 degraded"),
                 gpu(2, 12, "raise error-rate-high bert 0.38"),
             ],
         ),
-        batch("node-b", 19, vec![gpu(1, 13, "raise error-rate-high bert 0.1")]),
-        batch("node-a", 30, vec![gpu(3, 29, "clear gpu-memory-exhausted gpu0")]),
+        batch("node-b", 2, 19, vec![gpu(1, 13, "raise error-rate-high bert 0.1")]),
+        batch("node-a", 3, 30, vec![gpu(3, 29, "clear gpu-memory-exhausted gpu0")]),
     ]
 }
 
@@ -212,10 +215,10 @@ fn a_store_becomes_a_log_and_its_replay_says_what_the_events_said() {
     store.commit(&Transaction { batches: batches(), ..Transaction::default() }).unwrap();
     let mut log = Vec::new();
     let exported = export(&SqliteHistory::of(folder.path()).unwrap(), &mut log).unwrap();
-    assert_eq!(exported, Exported { events: 4, unreadable: 0 });
+    assert_eq!(exported, Exported { events: 4, told: 0, unreadable: 0 });
     let log = String::from_utf8(log).unwrap();
     insta::assert_snapshot!(log, @r#"
-    {"format":"gpuwarden-events","version":1}
+    {"format":"gpuwarden-events","version":2}
     {"at":"2027-01-15T08:00:20.000Z","node":"node-a","seq":1,"observed_at":"2027-01-15T08:00:10.000000007Z","event":"finding","rule":"gpu-memory-exhausted","subject":{"kind":"gpu","uuid":"GPU-0","index":0},"phase":"raised","grade":"degraded","summary":"gpu-memory-exhausted seen","evidence":[],"suspects":[],"raised_at":"2027-01-15T08:00:10.000000007Z","gpus":[]}
     {"at":"2027-01-15T08:00:20.000Z","node":"node-a","seq":2,"observed_at":"2027-01-15T08:00:12.000000007Z","event":"finding","rule":"error-rate-high","subject":{"kind":"model","server":"default","model":"bert","version":"1"},"phase":"raised","grade":"degraded","summary":"error-rate-high seen","evidence":[{"signal":"share","value":0.38,"unit":"ratio","window_s":0.0,"threshold":null,"baseline":null}],"suspects":[],"raised_at":"2027-01-15T08:00:12.000000007Z","gpus":[]}
     {"at":"2027-01-15T08:00:20.000Z","node":"node-b","seq":1,"observed_at":"2027-01-15T08:00:13.000000007Z","event":"finding","rule":"error-rate-high","subject":{"kind":"model","server":"default","model":"bert","version":"1"},"phase":"raised","grade":"degraded","summary":"error-rate-high seen","evidence":[{"signal":"share","value":0.1,"unit":"ratio","window_s":0.0,"threshold":null,"baseline":null}],"suspects":[],"raised_at":"2027-01-15T08:00:13.000000007Z","gpus":[]}
@@ -250,5 +253,5 @@ fn what_cannot_be_decoded_is_counted_in_an_export() {
     store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
     let history: Box<dyn History> = store.history().unwrap();
     let exported = export(&*history, Vec::new()).unwrap();
-    assert_eq!(exported, Exported { events: 3, unreadable: 1 });
+    assert_eq!(exported, Exported { events: 3, told: 0, unreadable: 1 });
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::slo_service_server::SloServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
@@ -14,7 +15,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Objectives};
+use super::{Fleet, Incidents, Objectives, Shadow};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -35,6 +36,7 @@ impl Routes {
         let people = People {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
             slo: SloServiceServer::new(Objectives(desk.clone())),
+            shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
@@ -66,6 +68,7 @@ struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
     slo: SloServiceServer<Objectives>,
+    shadow: ShadowServiceServer<Shadow>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -84,6 +87,8 @@ impl Service<http::Request<Body>> for People {
             self.fleet.call(request)
         } else if is_for::<SloServiceServer<Objectives>>(&request) {
             self.slo.call(request)
+        } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
+            self.shadow.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

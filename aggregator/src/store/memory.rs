@@ -13,8 +13,8 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 
 use super::{
-    Batch, CHANGES_LOADED, History, Loaded, NodeRow, Page, Place, Retention, Store, StoreError,
-    StoreFault, Transaction,
+    Batch, CHANGES_LOADED, History, JournalRow, Loaded, NodeRow, Page, Place, Retention, Store,
+    StoreError, StoreFault, Taken, Transaction,
 };
 
 /// Clones share what they hold, as connections to one file do.
@@ -32,12 +32,20 @@ pub struct Fault(Arc<Mutex<Option<StoreFault>>>);
 #[derive(Debug, Default)]
 struct Tables {
     batches: Vec<Batch>,
+    journal: Vec<JournalRow>,
     marks: BTreeMap<(NodeId, Epoch), Seq>,
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     nodes: BTreeMap<NodeId, NodeRow>,
     changes: Vec<ObservedChange>,
     slo: slo::Table,
     next_incident: u64,
+}
+
+impl Tables {
+    fn last_order(&self) -> u64 {
+        let batches = self.batches.iter().map(|batch| batch.order);
+        batches.chain(self.journal.iter().map(|row| row.order)).max().unwrap_or(0)
+    }
 }
 
 impl Fault {
@@ -81,6 +89,7 @@ impl Store for MemoryStore {
         self.fault.check()?;
         let mut tables = self.tables();
         tables.batches.extend(transaction.batches.iter().cloned());
+        tables.journal.extend(transaction.journal.iter().cloned());
         for (node, epoch, seq) in &transaction.marks {
             let mark = tables.marks.entry((node.clone(), *epoch)).or_default();
             *mark = (*mark).max(*seq);
@@ -90,9 +99,11 @@ impl Store for MemoryStore {
             tables.next_incident = tables.next_incident.max(transaction.next_incident);
         }
         for node in &transaction.nodes {
-            let before = tables.nodes.get(&node.id).and_then(|known| known.snapshot.clone());
             let mut node = node.clone();
-            node.snapshot = node.snapshot.or(before);
+            if let Some(before) = tables.nodes.get(&node.id).filter(|_| node.snapshot.is_none()) {
+                node.snapshot.clone_from(&before.snapshot);
+                node.busy.clone_from(&before.busy);
+            }
             tables.nodes.insert(node.id.clone(), node);
         }
         tables.changes.extend(transaction.changes.iter().cloned());
@@ -111,6 +122,7 @@ impl Store for MemoryStore {
             changes: tables.changes[skip..].to_vec(),
             slo: tables.slo.load(),
             next_incident: tables.next_incident.max(1),
+            next_order: tables.last_order() + 1,
             unreadable: 0,
         })
     }
@@ -118,12 +130,20 @@ impl Store for MemoryStore {
     fn prune(&mut self, retention: &Retention) -> Result<usize, StoreError> {
         self.fault.check()?;
         let mut tables = self.tables();
-        let rows =
-            |tables: &Tables| tables.batches.len() + tables.incidents.len() + tables.changes.len();
+        let rows = |tables: &Tables| {
+            let taken = tables.batches.len() + tables.journal.len();
+            taken + tables.incidents.len() + tables.changes.len()
+        };
         let before = rows(&tables);
         let mut left = retention.rows_max;
         tables.batches.retain(|batch| {
             let old = batch.received_at < retention.batches_before && left > 0;
+            left -= usize::from(old);
+            !old
+        });
+        let mut left = retention.rows_max;
+        tables.journal.retain(|row| {
+            let old = row.at < retention.batches_before && left > 0;
             left -= usize::from(old);
             !old
         });
@@ -197,11 +217,15 @@ impl History for MemoryStore {
         Ok(wanted.take(limit).map(|incident| (**incident).clone()).collect())
     }
 
-    fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
+    fn taken(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
         let tables = self.tables();
-        let begin = usize::try_from(from.0).unwrap_or(usize::MAX).min(tables.batches.len());
-        let end = begin.saturating_add(limit).min(tables.batches.len());
-        let next = (end < tables.batches.len()).then_some(Place(end as u64));
-        Ok(Page { batches: tables.batches[begin..end].to_vec(), next, unreadable: 0 })
+        let batches = tables.batches.iter().filter(|batch| batch.order >= from.0);
+        let rows = tables.journal.iter().filter(|row| row.order >= from.0);
+        let mut taken: Vec<Taken> = batches.cloned().map(Taken::Batch).collect();
+        taken.extend(rows.cloned().map(Taken::Row));
+        taken.sort_by_key(Taken::order);
+        let next = taken.get(limit).map(|first| Place(first.order()));
+        taken.truncate(limit);
+        Ok(Page { taken, next, unreadable: 0 })
     }
 }

@@ -1,4 +1,4 @@
--- Version 1. Instants are nanoseconds since 1970; payloads are the records of gpuwarden-proto.
+-- Version 2. Instants are nanoseconds since 1970; payloads are the records of gpuwarden-proto.
 
 -- Events as they came, a row a batch.
 CREATE TABLE batch (
@@ -11,9 +11,19 @@ CREATE TABLE batch (
     received_ns INTEGER NOT NULL,
     first_observed_ns INTEGER NOT NULL,
     last_observed_ns INTEGER NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL,
+    -- When correlation took it up; NULL in rows of version 1, where it was when it came.
+    taken_ns INTEGER
 ) STRICT;
 CREATE INDEX batch_by_node ON batch (node, id);
+
+-- What reached correlation and is no event, as lines of an event log. Ids of batches and of these
+-- rows are given out together: they are the order in which correlation took them up.
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    at_ns INTEGER NOT NULL,
+    line TEXT NOT NULL
+) STRICT;
 
 -- Up to where the events of an outbox are on disk.
 CREATE TABLE mark (
@@ -28,7 +38,9 @@ CREATE TABLE node (
     state TEXT NOT NULL,
     last_seen_ns INTEGER NOT NULL,
     agent_version TEXT NOT NULL,
-    snapshot BLOB
+    snapshot BLOB,
+    -- Models that have had traffic, as JSON: [[server, model], ...].
+    busy TEXT
 ) STRICT;
 
 CREATE TABLE incident (

@@ -18,15 +18,17 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use self::disk::Inode;
 use super::{
-    Batch, History, Loaded, NodeRow, Page, Place, Retention, Store, StoreError, StoreFault,
-    Transaction,
+    Batch, History, JournalRow, Loaded, NodeRow, Page, Place, Retention, Store, StoreError,
+    StoreFault, Transaction,
 };
 
 /// The name of the file in its folder.
 const FILE: &str = "aggregator.db";
 const SCHEMA: &str = include_str!("schema.sql");
+/// What brings a file one version further, from version 1 on.
+const MIGRATIONS: &[&str] = &[include_str!("schema_2.sql")];
 /// What `user_version` says of a file with the present schema.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// The file that is locked, beside the store.
 const LOCK_NAME: &str = "aggregator.lock";
 /// The first SQLite without the race that loses commits when a WAL is begun anew.
@@ -98,19 +100,21 @@ impl SqliteStore {
             let fault = StoreFault::Newer { found, known: SCHEMA_VERSION };
             return Err(StoreError { operation: "will not open", path: self.path.clone(), fault });
         }
-        if found == 0 {
-            let create = || -> rusqlite::Result<()> {
-                let tx =
-                    self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                tx.execute_batch(SCHEMA)?;
-                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-                tx.commit()
-            };
-            let mut create = create;
-            create().map_err(&failed)?;
+        if found < SCHEMA_VERSION {
+            self.advance(found).map_err(&failed)?;
         }
         slo::prepare(&self.connection).map_err(&failed)?;
         Ok(())
+    }
+
+    fn advance(&mut self, found: i64) -> rusqlite::Result<()> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match usize::try_from(found - 1) {
+            Ok(done) => MIGRATIONS.iter().skip(done).try_for_each(|sql| tx.execute_batch(sql))?,
+            Err(_) => tx.execute_batch(SCHEMA)?,
+        }
+        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        tx.commit()
     }
 
     /// As if the disk had only so much room.
@@ -149,12 +153,17 @@ impl SqliteStore {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
-        let before =
-            if size > retention.bytes_max { i64::MAX } else { ns(retention.batches_before) };
+        let before = ns(retention.batches_before);
         let delete =
             |sql: &str, before: i64| tx.prepare_cached(sql)?.execute(params![before, rows]);
         let deleted = (|| -> rusqlite::Result<usize> {
-            Ok(delete(DELETE_BATCHES, before)?
+            let over = match size > retention.bytes_max {
+                true => delete_oldest(&tx, rows)?,
+                false => 0,
+            };
+            Ok(over
+                + delete(DELETE_BATCHES, before)?
+                + delete(DELETE_JOURNAL, before)?
                 + delete(DELETE_INCIDENTS, ns(retention.incidents_before))?
                 + delete(DELETE_CHANGES, ns(retention.incidents_before))?)
         })()
@@ -217,7 +226,10 @@ impl SqliteHistory {
         let found = schema_version(&this.connection).map_err(fault("cannot read", &path))?;
         match found {
             0 => Err(failed("cannot read", StoreFault::Absent)),
-            1..=SCHEMA_VERSION => Ok(this),
+            SCHEMA_VERSION => Ok(this),
+            1..SCHEMA_VERSION => {
+                Err(failed("cannot read", StoreFault::Older { found, known: SCHEMA_VERSION }))
+            }
             _ => Err(failed("cannot read", StoreFault::Newer { found, known: SCHEMA_VERSION })),
         }
     }
@@ -270,13 +282,15 @@ impl History for SqliteHistory {
         load::around(&self.connection, times, limit).map_err(fault("cannot read", &self.path))
     }
 
-    fn received(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
-        load::received(&self.connection, from, limit).map_err(fault("cannot read", &self.path))
+    fn taken(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
+        load::taken(&self.connection, from, limit).map_err(fault("cannot read", &self.path))
     }
 }
 
 const INSERT_BATCH: &str = "INSERT INTO batch (node, epoch, first_seq, last_seq, events, \
-    received_ns, first_observed_ns, last_observed_ns, payload) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
+    received_ns, first_observed_ns, last_observed_ns, payload, taken_ns, id) \
+    VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)";
+const INSERT_JOURNAL: &str = "INSERT INTO journal (id, at_ns, line) VALUES (?1,?2,?3)";
 const UPSERT_MARK: &str = "INSERT INTO mark (node, epoch, seq) VALUES (?1,?2,?3) \
     ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)";
 const UPSERT_INCIDENT: &str = "INSERT INTO incident (id, type, severity, state, opened_ns, \
@@ -284,15 +298,21 @@ const UPSERT_INCIDENT: &str = "INSERT INTO incident (id, type, severity, state, 
     ON CONFLICT (id) DO UPDATE SET type = excluded.type, severity = excluded.severity, \
     state = excluded.state, opened_ns = excluded.opened_ns, updated_ns = excluded.updated_ns, \
     resolved_ns = excluded.resolved_ns, active = excluded.active, payload = excluded.payload";
-const UPSERT_NODE: &str = "INSERT INTO node (id, state, last_seen_ns, agent_version, snapshot) \
-    VALUES (?1,?2,?3,?4,?5) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+const UPSERT_NODE: &str = "INSERT INTO node (id, state, last_seen_ns, agent_version, snapshot, \
+    busy) VALUES (?1,?2,?3,?4,?5,?6) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
     last_seen_ns = excluded.last_seen_ns, agent_version = excluded.agent_version, \
-    snapshot = coalesce(excluded.snapshot, snapshot)";
+    snapshot = coalesce(excluded.snapshot, snapshot), busy = coalesce(excluded.busy, busy)";
 const INSERT_CHANGE: &str = "INSERT INTO change (observed_ns, payload) VALUES (?1,?2)";
 const UPSERT_COUNTER: &str = "INSERT INTO counter (name, value) VALUES ('next_incident', ?1) \
     ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
 const DELETE_BATCHES: &str = "DELETE FROM batch WHERE id IN \
     (SELECT id FROM batch ORDER BY id LIMIT ?2) AND received_ns < ?1";
+const DELETE_JOURNAL: &str = "DELETE FROM journal WHERE id IN \
+    (SELECT id FROM journal ORDER BY id LIMIT ?2) AND at_ns < ?1";
+/// The last of so many that are oldest.
+const SELECT_OLDEST: &str = "SELECT max(id) FROM (SELECT id FROM (SELECT id FROM batch ORDER BY \
+    id LIMIT ?1) UNION ALL SELECT id FROM (SELECT id FROM journal ORDER BY id LIMIT ?1) \
+    ORDER BY id LIMIT ?1)";
 const DELETE_INCIDENTS: &str = "DELETE FROM incident WHERE id IN (SELECT id FROM incident \
     WHERE resolved_ns IS NOT NULL AND resolved_ns < ?1 ORDER BY resolved_ns LIMIT ?2)";
 const DELETE_CHANGES: &str = "DELETE FROM change WHERE id IN \
@@ -300,6 +320,7 @@ const DELETE_CHANGES: &str = "DELETE FROM change WHERE id IN \
 
 fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite::Result<()> {
     transaction.batches.iter().try_for_each(|batch| write_batch(tx, batch))?;
+    transaction.journal.iter().try_for_each(|row| write_journal(tx, row))?;
     for (node, epoch, seq) in &transaction.marks {
         let row = params![node.as_str(), epoch.0.cast_signed(), signed(seq.0)];
         tx.prepare_cached(UPSERT_MARK)?.execute(row)?;
@@ -329,8 +350,26 @@ fn write_batch(tx: &rusqlite::Transaction<'_>, batch: &Batch) -> rusqlite::Resul
         ns(batch.observed.0),
         ns(batch.observed.1),
         encode_entries(&batch.entries),
+        ns(batch.taken_at),
+        signed(batch.order),
     ])?;
     Ok(())
+}
+
+fn write_journal(tx: &rusqlite::Transaction<'_>, row: &JournalRow) -> rusqlite::Result<()> {
+    let values = params![signed(row.order), ns(row.at), row.line];
+    tx.prepare_cached(INSERT_JOURNAL)?.execute(values)?;
+    Ok(())
+}
+
+/// Deletes so many batches and journal rows, whatever their age.
+fn delete_oldest(tx: &rusqlite::Transaction<'_>, rows: i64) -> rusqlite::Result<usize> {
+    let last: Option<i64> =
+        tx.prepare_cached(SELECT_OLDEST)?.query_row([rows], |row| row.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    let batches = tx.prepare_cached("DELETE FROM batch WHERE id <= ?1")?.execute([last])?;
+    let journal = tx.prepare_cached("DELETE FROM journal WHERE id <= ?1")?.execute([last])?;
+    Ok(batches + journal)
 }
 
 fn write_incident(tx: &rusqlite::Transaction<'_>, incident: &Incident) -> rusqlite::Result<()> {
@@ -358,6 +397,7 @@ fn write_node(tx: &rusqlite::Transaction<'_>, node: &NodeRow) -> rusqlite::Resul
         ns(node.last_seen_at),
         node.agent_version,
         node.snapshot.as_deref().map(encode_snapshot),
+        node.snapshot.as_ref().and_then(|_| serde_json::to_string(&node.busy).ok()),
     ])?;
     Ok(())
 }
@@ -384,7 +424,7 @@ fn io(error: &std::io::Error) -> StoreFault {
     }
 }
 
-fn fault(operation: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError {
+fn fault(operation: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
     let path = path.to_owned();
     move |error| StoreError { operation, path: path.clone(), fault: kind(&error) }
 }

@@ -21,7 +21,7 @@ fn on_each(check: impl Fn(&mut dyn Store)) {
 
 fn incident(id: u64) -> Case {
     let cause = finding(Phase::Raised, &["queue-backup", "bert"], at(0));
-    let cause = member(Some(node("node-a")), cause, "first seen".to_owned(), 1.0);
+    let cause = member(Some(node("node-a")), cause, crate::incident::Belongs::first());
     let kind = Because { what: IncidentType::HighLatency, reason: "a test".to_owned() };
     let severity = Because { what: Severity::P3, reason: "a test".to_owned() };
     Case::open(IncidentId(id), cause, kind, severity, Limits::default(), at(0))
@@ -36,12 +36,18 @@ fn batch(first: u64, received: u64) -> Batch {
         node: node("node-a"),
         epoch: Epoch(u64::MAX),
         received_at: at(received),
+        taken_at: at(received + 1),
+        order: received * 100_000 + first,
         observed: (at(0), at(1)),
         entries: vec![
             entry(first, at(0), "raise xid gpu0"),
             entry(first + 1, at(1), "clear xid gpu0"),
         ],
     }
+}
+
+fn row_of_journal(second: u64) -> JournalRow {
+    JournalRow { at: at(second), order: second * 100_000, line: format!("{{\"at\":{second}}}") }
 }
 
 fn row(state: NodeState, with_snapshot: bool) -> NodeRow {
@@ -52,13 +58,17 @@ fn row(state: NodeState, with_snapshot: bool) -> NodeRow {
         last_seen_at: at(3),
         agent_version: "0.1.0".to_owned(),
         snapshot: with_snapshot.then(|| Arc::new(snapshot(&words, at(2)))),
+        busy: vec![(ServerName::new("default").unwrap(), ModelName::new("bert").unwrap())],
     }
 }
 
 #[test]
 fn an_empty_store_begins_at_incident_1() {
     on_each(|store| {
-        assert_eq!(store.load().unwrap(), Loaded { next_incident: 1, ..Loaded::default() });
+        assert_eq!(
+            store.load().unwrap(),
+            Loaded { next_incident: 1, next_order: 1, ..Loaded::default() }
+        );
     });
 }
 
@@ -80,7 +90,7 @@ fn all_that_was_committed_is_loaded() {
         assert_eq!(loaded.incidents, [case.incident().clone()]);
         assert_eq!(loaded.nodes, [row(NodeState::Connected, true)]);
         assert_eq!(loaded.marks, [mark]);
-        assert_eq!(loaded.next_incident, 5);
+        assert_eq!((loaded.next_incident, loaded.next_order), (5, 100_002));
         let read = store.history().unwrap().batches(&node("node-a"), 10).unwrap();
         assert_eq!(read, [batch(1, 1)]);
     });
@@ -107,6 +117,7 @@ fn a_node_keeps_its_snapshot_when_only_its_state_changes() {
         let node = store.load().unwrap().nodes.remove(0);
         assert_eq!(node.state, NodeState::Lost);
         assert!(node.snapshot.is_some());
+        assert_eq!(node.busy.len(), 1);
     });
 }
 
@@ -224,21 +235,92 @@ fn only_what_is_old_is_forgotten_and_only_some_at_a_time() {
 }
 
 #[test]
-fn all_batches_are_read_in_the_order_of_receipt_page_by_page() {
+fn all_is_read_in_the_order_in_which_it_was_taken_up_page_by_page() {
     on_each(|store| {
-        let other = Batch { node: node("node-b"), ..batch(1, 2) };
-        let batches = vec![batch(1, 1), other, batch(3, 3)];
-        store.commit(&Transaction { batches: batches.clone(), ..Transaction::default() }).unwrap();
-        let history = store.history().unwrap();
-        let (mut read, mut from) = (Vec::new(), Some(Place::default()));
-        while let Some(place) = from {
-            let page = history.received(place, 2).unwrap();
-            assert!(page.batches.len() <= 2);
-            read.extend(page.batches);
-            from = page.next;
+        let other = Batch { node: node("node-b"), ..batch(1, 3) };
+        let batches = vec![batch(1, 1), other.clone(), batch(3, 5)];
+        let journal = vec![row_of_journal(2), row_of_journal(4)];
+        let transaction = Transaction { batches, journal, ..Transaction::default() };
+        store.commit(&transaction).unwrap();
+        store
+            .commit(&Transaction { journal: vec![row_of_journal(6)], ..Transaction::default() })
+            .unwrap();
+        let expected = [
+            Taken::Batch(batch(1, 1)),
+            Taken::Row(row_of_journal(2)),
+            Taken::Batch(other),
+            Taken::Row(row_of_journal(4)),
+            Taken::Batch(batch(3, 5)),
+            Taken::Row(row_of_journal(6)),
+        ];
+        for limit in 1..=7 {
+            let (mut read, mut from) = (Vec::new(), Some(Place::default()));
+            while let Some(place) = from {
+                let page = store.history().unwrap().taken(place, limit).unwrap();
+                assert!(page.taken.len() <= limit);
+                read.extend(page.taken);
+                from = page.next;
+            }
+            assert_eq!(read, expected, "{limit} a page");
         }
-        assert_eq!(read, batches);
+        assert_eq!(store.load().unwrap().next_order, 600_001);
     });
+}
+
+#[test]
+fn the_journal_is_forgotten_like_the_batches() {
+    on_each(|store| {
+        let journal = vec![row_of_journal(10), row_of_journal(20), row_of_journal(30)];
+        store.commit(&Transaction { journal, ..Transaction::default() }).unwrap();
+        let retention = |rows_max| Retention {
+            batches_before: at(25),
+            incidents_before: at(25),
+            bytes_max: u64::MAX,
+            rows_max,
+        };
+        assert_eq!(store.prune(&retention(1)).unwrap(), 1);
+        assert_eq!(store.prune(&retention(10)).unwrap(), 1);
+        let left = store.history().unwrap().taken(Place::default(), 10).unwrap().taken;
+        assert_eq!(left, [Taken::Row(row_of_journal(30))]);
+    });
+}
+
+#[test]
+fn when_the_file_is_too_large_the_oldest_go_whichever_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    let (batches, journal) = (vec![batch(1, 2), batch(3, 4)], [1, 3, 5].map(row_of_journal));
+    let journal = journal.to_vec();
+    store.commit(&Transaction { batches, journal, ..Transaction::default() }).unwrap();
+    let (batches_before, incidents_before) = (at(0), at(0));
+    let retention = Retention { batches_before, incidents_before, bytes_max: 1, rows_max: 3 };
+    assert_eq!(store.prune(&retention).unwrap(), 3);
+    let left = store.history().unwrap().taken(Place::default(), 10).unwrap().taken;
+    assert_eq!(left, [Taken::Batch(batch(3, 4)), Taken::Row(row_of_journal(5))]);
+}
+
+#[test]
+fn a_file_of_version_1_goes_on_and_its_batches_are_in_the_order_of_receipt() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    let batches = vec![batch(1, 1), batch(3, 2)];
+    store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(folder.path().join("aggregator.db")).unwrap();
+    let back = "ALTER TABLE batch DROP COLUMN taken_ns; ALTER TABLE node DROP COLUMN busy; \
+        DROP TABLE journal; PRAGMA user_version = 1";
+    db.execute_batch(back).unwrap();
+    drop(db);
+    let error = SqliteHistory::of(folder.path()).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Older { found: 1, known: 2 });
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    let journal = vec![row_of_journal(9)];
+    store.commit(&Transaction { journal, ..Transaction::default() }).unwrap();
+    let taken = store.history().unwrap().taken(Place::default(), 10).unwrap().taken;
+    let as_it_came = |batch: Batch| Taken::Batch(Batch { taken_at: batch.received_at, ..batch });
+    let expected =
+        [as_it_came(batch(1, 1)), as_it_came(batch(3, 2)), Taken::Row(row_of_journal(9))];
+    assert_eq!(taken, expected);
 }
 
 #[test]
@@ -250,10 +332,10 @@ fn a_store_can_be_read_while_it_is_written_and_after() {
     let mut store = SqliteStore::open(folder.path()).unwrap();
     let batches = vec![batch(1, 1)];
     store.commit(&Transaction { batches, ..Transaction::default() }).unwrap();
-    let received = || read().unwrap().received(Place::default(), 10).unwrap().batches;
-    assert_eq!(received(), [batch(1, 1)]);
+    let taken = || read().unwrap().taken(Place::default(), 10).unwrap().taken;
+    assert_eq!(taken(), [Taken::Batch(batch(1, 1))]);
     drop(store);
-    assert_eq!(received(), [batch(1, 1)]);
+    assert_eq!(taken(), [Taken::Batch(batch(1, 1))]);
 }
 
 #[test]
@@ -274,7 +356,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     let error = SqliteStore::open(folder.path()).unwrap_err();
-    assert_eq!(error.fault, StoreFault::Newer { found: 99, known: 1 });
+    assert_eq!(error.fault, StoreFault::Newer { found: 99, known: 2 });
     assert!(!error.retryable());
 }
 

@@ -10,7 +10,15 @@ use crate::testing::{Stage, at, entry, node};
 
 fn batch(received: u64, entries: Vec<Entry>) -> Batch {
     let (epoch, received_at) = (Epoch(7), at(received));
-    Batch { node: node("node-a"), epoch, received_at, observed: (at(0), at(0)), entries }
+    Batch {
+        node: node("node-a"),
+        epoch,
+        received_at,
+        taken_at: received_at,
+        order: received,
+        observed: (at(0), at(0)),
+        entries,
+    }
 }
 
 fn around(stage: &Stage) -> Around {

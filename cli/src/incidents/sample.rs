@@ -58,6 +58,7 @@ fn member(rule: RuleId, subject: Subject, summary: &str, evidence: Vec<Evidence>
         cleared_at: None,
         reason: "it was the first".to_owned(),
         score: 1.0,
+        ties: Vec::new(),
         gpus: Vec::new(),
         about: Vec::new(),
     }

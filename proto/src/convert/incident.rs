@@ -3,7 +3,7 @@
 use super::event::{gpus_from_wire, gpus_to_wire, grade_from_wire, grade_to_wire, subject};
 use super::{Refused, each, optional_time, parse};
 use crate::entity::{Entity, EntityKind};
-use crate::incident::{Incident, Member, Root, TimelineEntry, WatchChange, WatchUpdate};
+use crate::incident::{Incident, Member, Root, Tie, TimelineEntry, WatchChange, WatchUpdate};
 use crate::pb;
 use crate::time::Timestamp;
 use crate::vocab::{IncidentId, NodeId};
@@ -24,6 +24,7 @@ impl From<Member> for pb::Member {
             score: member.score,
             gpu_uuids: gpus_to_wire(&member.gpus),
             about: member.about.into_iter().map(Into::into).collect(),
+            ties: member.ties.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -47,7 +48,22 @@ impl TryFrom<pb::Member> for Member {
             score: wire.score,
             gpus: gpus_from_wire(&wire.gpu_uuids)?,
             about: each(wire.about, TryInto::try_into)?,
+            ties: each(wire.ties, TryInto::try_into)?,
         })
+    }
+}
+
+impl From<Tie> for pb::Tie {
+    fn from(Tie { kind, weight }: Tie) -> Self {
+        Self { kind: kind.as_str().to_owned(), weight }
+    }
+}
+
+impl TryFrom<pb::Tie> for Tie {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Tie) -> Result<Self, Refused> {
+        Ok(Self { kind: parse("tie.kind", &wire.kind)?, weight: wire.weight })
     }
 }
 

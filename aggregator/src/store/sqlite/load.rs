@@ -11,26 +11,33 @@ use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, NodeState, Seq};
 use rusqlite::{Connection, Params, Row};
 
 use super::{signed, unsigned};
-use crate::store::{Batch, CHANGES_LOADED, Loaded, NodeRow, Page, Place};
+use crate::store::{
+    Batch, CHANGES_LOADED, FORCED_LOADED, JournalRow, Loaded, NodeRow, Page, Place, Taken,
+};
 
 const SELECT_INCIDENT: &str = "SELECT payload FROM incident WHERE id = ?1";
 const SELECT_OPEN: &str = "SELECT payload FROM incident WHERE resolved_ns IS NULL ORDER BY id";
 const SELECT_FORCED: &str = "SELECT payload FROM incident \
-    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC LIMIT 1000";
+    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC LIMIT ?1";
 const SELECT_RESOLVED: &str = "SELECT payload FROM incident \
     WHERE resolved_ns IS NOT NULL AND id < ?1 ORDER BY id DESC LIMIT ?2";
-const SELECT_NODES: &str = "SELECT id, state, last_seen_ns, agent_version, snapshot FROM node";
+const SELECT_NODES: &str =
+    "SELECT id, state, last_seen_ns, agent_version, snapshot, busy FROM node";
 const SELECT_MARKS: &str = "SELECT node, epoch, seq FROM mark ORDER BY node, seq";
 const SELECT_CHANGES: &str = "SELECT payload FROM change ORDER BY id DESC LIMIT ?1";
 const SELECT_NEXT: &str = "SELECT max(coalesce((SELECT value FROM counter \
     WHERE name = 'next_incident'), 1), coalesce((SELECT max(id) + 1 FROM incident), 1))";
+const SELECT_ORDER: &str = "SELECT 1 + max(coalesce((SELECT max(id) FROM batch), 0), \
+    coalesce((SELECT max(id) FROM journal), 0))";
 const SELECT_BATCHES: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
-    last_observed_ns, payload FROM batch WHERE node = ?1 ORDER BY id LIMIT ?2";
-const SELECT_RECEIVED: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
-    last_observed_ns, payload, id FROM batch WHERE id >= ?1 ORDER BY id LIMIT ?2";
+    last_observed_ns, payload, id, taken_ns FROM batch WHERE node = ?1 ORDER BY id LIMIT ?2";
+const SELECT_TAKEN: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
+    last_observed_ns, payload, id, taken_ns FROM batch WHERE id >= ?1 ORDER BY id LIMIT ?2";
+const SELECT_JOURNAL: &str = "SELECT id, at_ns, line FROM journal WHERE id >= ?1 \
+    ORDER BY id LIMIT ?2";
 // With `min` in the list the other columns are those of the row that has it.
 const SELECT_REACHING: &str = "SELECT node, epoch, received_ns, first_observed_ns, \
-    last_observed_ns, payload, min(id) FROM batch WHERE node = ?1 AND last_seq >= ?2 \
+    last_observed_ns, payload, min(id), taken_ns FROM batch WHERE node = ?1 AND last_seq >= ?2 \
     GROUP BY epoch ORDER BY id DESC";
 const SELECT_NODE_MARKS: &str = "SELECT node, epoch, seq FROM mark WHERE node = ?1 ORDER BY seq";
 const SELECT_AROUND: &str = "SELECT payload FROM incident WHERE resolved_ns IS NOT NULL \
@@ -40,7 +47,14 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     let unreadable = &mut loaded.unreadable;
     loaded.incidents = records(db, SELECT_OPEN, [], decode_incident, unreadable)?;
-    loaded.incidents.extend(records(db, SELECT_FORCED, [], decode_incident, unreadable)?);
+    let newest_forced = [signed(FORCED_LOADED as u64)];
+    loaded.incidents.extend(records(
+        db,
+        SELECT_FORCED,
+        newest_forced,
+        decode_incident,
+        unreadable,
+    )?);
     let newest = [signed(CHANGES_LOADED as u64)];
     loaded.changes = records(db, SELECT_CHANGES, newest, decode_change, unreadable)?;
     loaded.changes.reverse();
@@ -48,6 +62,7 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     loaded.marks = readable(db, SELECT_MARKS, [], mark, unreadable)?;
     loaded.slo = super::slo::load(db)?;
     loaded.next_incident = unsigned(db.query_row(SELECT_NEXT, [], |row| row.get::<_, i64>(0))?);
+    loaded.next_order = unsigned(db.query_row(SELECT_ORDER, [], |row| row.get::<_, i64>(0))?);
     Ok(loaded)
 }
 
@@ -94,18 +109,28 @@ pub(super) fn around(
     records(db, SELECT_AROUND, params, decode_incident, &mut 0)
 }
 
-pub(super) fn received(db: &Connection, from: Place, limit: usize) -> rusqlite::Result<Page> {
-    let (mut rows, mut last, mut unreadable) = (0, 0, 0);
-    let read = |row: &Row<'_>| {
-        rows += 1;
-        last = row.get(6)?;
-        batch(row)
-    };
-    let params = [signed(from.0), signed(limit as u64)];
-    let batches = readable(db, SELECT_RECEIVED, params, read, &mut unreadable)?;
-    // A page may be short of batches and yet not be the last: some could not be read.
-    let next = (rows == limit).then_some(Place(unsigned(last).saturating_add(1)));
-    Ok(Page { batches, next, unreadable })
+pub(super) fn taken(db: &Connection, from: Place, limit: usize) -> rusqlite::Result<Page> {
+    // One more than asked for tells whether there is another page.
+    let params = [signed(from.0), signed(limit as u64 + 1)];
+    let of_batch = |row: &Row<'_>| Ok(Some((row.get::<_, i64>(6)?, batch(row)?)));
+    let mut rows: Vec<(i64, Option<Taken>)> = readable(db, SELECT_TAKEN, params, of_batch, &mut 0)?
+        .into_iter()
+        .map(|(id, batch)| (id, batch.map(Taken::Batch)))
+        .collect();
+    rows.extend(readable(db, SELECT_JOURNAL, params, journal, &mut 0)?);
+    rows.sort_by_key(|(id, _)| *id);
+    let next = rows.get(limit).map(|(id, _)| Place(unsigned(*id)));
+    rows.truncate(limit);
+    let read = rows.len() as u64;
+    let taken: Vec<Taken> = rows.into_iter().filter_map(|(_, taken)| taken).collect();
+    let unreadable = read - taken.len() as u64;
+    Ok(Page { taken, next, unreadable })
+}
+
+fn journal(row: &Row<'_>) -> rusqlite::Result<Option<(i64, Option<Taken>)>> {
+    let id: i64 = row.get(0)?;
+    let row = JournalRow { at: at(row, 1)?, order: unsigned(id), line: row.get(2)? };
+    Ok(Some((id, Some(Taken::Row(row)))))
 }
 
 fn batch(row: &Row<'_>) -> rusqlite::Result<Option<Batch>> {
@@ -117,6 +142,10 @@ fn batch(row: &Row<'_>) -> rusqlite::Result<Option<Batch>> {
         node,
         epoch: Epoch(row.get::<_, i64>(1)?.cast_unsigned()),
         received_at: at(row, 2)?,
+        taken_at: row
+            .get::<_, Option<i64>>(7)?
+            .map_or_else(|| at(row, 2), |taken| Ok(Timestamp::from_unix_ns(unsigned(taken))))?,
+        order: unsigned(row.get(6)?),
         observed: (at(row, 3)?, at(row, 4)?),
         entries,
     }))
@@ -157,12 +186,15 @@ fn node(row: &Row<'_>) -> rusqlite::Result<Option<NodeRow>> {
     let state = row.get::<_, String>(1)?.parse::<NodeState>();
     let (Ok(id), Ok(state)) = (id, state) else { return Ok(None) };
     let snapshot = row.get_ref(4)?.as_blob_or_null()?.and_then(|bytes| decode_snapshot(bytes).ok());
+    let busy: Option<String> = row.get(5)?;
+    let busy = busy.and_then(|text| serde_json::from_str(&text).ok());
     Ok(Some(NodeRow {
         id,
         state,
         last_seen_at: at(row, 2)?,
         agent_version: row.get(3)?,
         snapshot: snapshot.map(Arc::new),
+        busy: busy.unwrap_or_default(),
     }))
 }
 
