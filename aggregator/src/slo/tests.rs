@@ -143,8 +143,12 @@ fn an_outage_is_told_within_minutes_and_is_over_when_requests_succeed_again() {
     let mut service = Service::new();
     service.serve(180, each(100, 0)).serve(10, each(100, 20)).serve(60, each(100, 0));
     insta::assert_snapshot!(service.told(), @r#"
-        181 min Raised availability-burn service search: 99.89 % of requests were answered over 3 d 0 h (objective 99.9 %): the budget of 30 days is used up 1.1 times too fast, and 0 % of it is left
-        "#);
+    181 min Raised at 1 availability-burn service search: 99.89 % of requests were answered over 3 d (objective 99.9 %): so fast the budget of 30 d is used up in 27 d 3 h, and none of it is left
+    182 min Updated at 3 availability-burn service search: 99.69 % of requests were answered over 1 d (objective 99.9 %): so fast the budget of 30 d is used up in 9 d 16 h, and none of it is left
+    184 min Updated at 14.4 availability-burn service search: 98.54 % of requests were answered over 1 h (objective 99.9 %): so fast the budget of 30 d is used up in 2 d 1 h, and none of it is left
+    194 min Updated at 6 availability-burn service search: 98.97 % of requests were answered over 6 h (objective 99.9 %): so fast the budget of 30 d is used up in 2 d 21 h, and none of it is left
+    219 min Updated at 3 availability-burn service search: 99.09 % of requests were answered over 1 d (objective 99.9 %): so fast the budget of 30 d is used up in 3 d 6 h, and none of it is left
+    "#);
     insta::assert_snapshot!(service.states(), @r#"
     availability burning left -7.000 more than 3 over 1 d and 2 h
     latency kept left 1.000
@@ -180,9 +184,12 @@ fn when_nothing_is_heard_nothing_is_over_and_what_was_served_meanwhile_is_counte
     service.requests += 100_000;
     service.serve(1, each(100, 0));
     insta::assert_snapshot!(service.told(), @r#"
-availability unseen left - no requests counted for 3 d 0 h
-latency unseen left - no requests counted for 3 d 0 h
-"#);
+    60 min Raised at 1 availability-burn service search: 99.86 % of requests were answered over 3 d (objective 99.9 %): so fast the budget of 30 d is used up in 21 d 15 h, and none of it is left
+    60 min Updated at 3 availability-burn service search: 99.59 % of requests were answered over 1 d (objective 99.9 %): so fast the budget of 30 d is used up in 7 d 6 h, and none of it is left
+    60 min Updated at 6 availability-burn service search: 99.32 % of requests were answered over 6 h (objective 99.9 %): so fast the budget of 30 d is used up in 4 d 9 h, and none of it is left
+    61 min Updated at 14.4 availability-burn service search: 98.47 % of requests were answered over 1 h (objective 99.9 %): so fast the budget of 30 d is used up in 1 d 22 h, and none of it is left
+    250 min Updated at 1 availability-burn service search: 97.89 % of requests were answered over 3 d (objective 99.9 %): so fast the budget of 30 d is used up in 1 d 10 h, and none of it is left
+    "#);
 }
 
 #[test]
@@ -241,9 +248,11 @@ fn an_alarm_of_an_objective_that_is_no_longer_set_is_over() {
     service.serve(180, each(100, 0)).serve(10, each(100, 20));
     service.restart("[[service]]\nname = \"search\"\nmodels = [\"bert\"]").serve(2, each(100, 20));
     insta::assert_snapshot!(service.told(), @r#"
-181 min Raised availability-burn service search: 99.89 % of requests were answered over 3 d 0 h (objective 99.9 %): the budget of 30 days is used up 1.1 times too fast, and 0 % of it is left
-190 min Cleared availability-burn service search: search no longer has this objective
-"#);
+    181 min Raised at 1 availability-burn service search: 99.89 % of requests were answered over 3 d (objective 99.9 %): so fast the budget of 30 d is used up in 27 d 3 h, and none of it is left
+    182 min Updated at 3 availability-burn service search: 99.69 % of requests were answered over 1 d (objective 99.9 %): so fast the budget of 30 d is used up in 9 d 16 h, and none of it is left
+    184 min Updated at 14.4 availability-burn service search: 98.54 % of requests were answered over 1 h (objective 99.9 %): so fast the budget of 30 d is used up in 2 d 1 h, and none of it is left
+    190 min Cleared availability-burn service search: search no longer has this objective
+    "#);
     let kept = service.slo.take_changed(at(service.now_s));
     assert_eq!(kept.alarms.len(), 1);
     assert_eq!(kept.alarms[0].pairs, 0);
