@@ -231,8 +231,7 @@ impl Track {
     fn state(&self, now: Timestamp, budget_left: Option<f64>) -> (ObjectiveState, String) {
         let longest = WINDOWS_S[WINDOWS_S.len() - 1];
         if let Some(pair) = self.alarm.worst() {
-            let (long, short) = (called(pair.long_s), called(pair.short_s));
-            let reason = format!("more than {} over {long} and {short}", pair.threshold());
+            let reason = format!("over {} in {}", pair.threshold(), called(pair.long_s));
             return (ObjectiveState::Burning, reason);
         }
         if self.series.window(now, longest).total() == 0 {

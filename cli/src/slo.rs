@@ -61,7 +61,7 @@ pub fn render(objectives: &[Objective], paint: Paint) -> String {
 }
 
 fn row(objective: &Objective) -> [Cell; 8] {
-    let share = |share: f64| value((share * 1e5).round() / 1e3, Unit::Count) + " %";
+    let share = |share: f64| format!("{} %", (share * 1e5).round() / 1e3);
     let target = match objective.within_s {
         None => share(objective.target),
         Some(s) => format!("{} in {}", share(objective.target), value(s, Unit::Seconds)),
@@ -117,12 +117,8 @@ mod tests {
 
     #[test]
     fn objectives_are_shown_with_what_is_left_of_them_and_what_is_not_known() {
-        let burning = objective(
-            "search",
-            [18.2, 3.14, 0.4],
-            ObjectiveState::Burning,
-            "more than 14.4 over 1 h and 5 min",
-        );
+        let burning =
+            objective("search", [18.2, 3.14, 0.4], ObjectiveState::Burning, "over 14.4 in 1 h");
         let unseen = Objective {
             kind: ObjectiveKind::Latency,
             target: 0.99,
@@ -134,7 +130,13 @@ mod tests {
         };
         let kept = objective("features", [0.0, 0.0, 0.1], ObjectiveState::Kept, "");
         let table = render(&[burning, unseen, kept], Paint::Plain);
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        SERVICE   OBJECTIVE     TARGET          BUDGET LEFT  BURN 1h  6h   3d   STATE
+        search    availability  99.95 %         62 %         18.2     3.1  0.4  burning: over 14.4 in 1 h
+        search    latency       99 % in 200 ms  -            -        -    -    no requests counted for 3 d
+        features  availability  99.95 %         62 %         0.0      0.0  0.1  kept
+        search latency: 2 of 3 nodes do not tell; what they serve is not counted
+        ");
     }
 
     #[test]

@@ -190,19 +190,13 @@ mod tests {
     fn what_cannot_be_held_is_refused_with_what_could_be() {
         let text = "availability = 1\nlatency = \"180ms\"\nlatency_share = \"most\"";
         insta::assert_snapshot!(read_text(text).unwrap_err(), @r#"
-            t.toml:1: availability = 1: should be a share from 0.5 to 0.99999
-            t.toml:2: latency = "180ms": requests are not counted by this bound; take "150ms" or "200ms"
-            t.toml:3: latency_share = "most": should be a share from 0.5 to 0.99999
-            "#);
-        insta::assert_snapshot!(read_text("latency_share = 0.9").unwrap_err(), @r#"
-        t.toml:1: latency_share: says nothing without latency, e.g. latency = "200ms"
+        t.toml:1: availability = 1: should be a share from 0.5 to 0.99999
+        t.toml:2: latency = "180ms": requests are not counted by this bound; take "150ms" or "200ms"
+        t.toml:3: latency_share = "most": should be a share from 0.5 to 0.99999
         "#);
-        insta::assert_snapshot!(read_text("latency = \"60s\"").unwrap_err(), @r#"
-        t.toml:1: latency = "60s": requests are not counted by this bound; take "30s"
-        "#);
-        insta::assert_snapshot!(read_text("latency = \"0ms\"").unwrap_err(), @r#"
-        t.toml:1: latency = "0ms": requests are not counted by this bound; take "1ms"
-        "#);
+        insta::assert_snapshot!(read_text("latency_share = 0.9").unwrap_err(), @r#"t.toml:1: latency_share: says nothing without latency, e.g. latency = "200ms""#);
+        insta::assert_snapshot!(read_text("latency = \"60s\"").unwrap_err(), @r#"t.toml:1: latency = "60s": requests are not counted by this bound; take "30s""#);
+        insta::assert_snapshot!(read_text("latency = \"0ms\"").unwrap_err(), @r#"t.toml:1: latency = "0ms": requests are not counted by this bound; take "1ms""#);
     }
 
     #[test]

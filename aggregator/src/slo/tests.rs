@@ -150,7 +150,7 @@ fn an_outage_is_told_within_minutes_and_is_over_when_requests_succeed_again() {
     219 min Updated at 3 availability-burn service search: 99.09 % of requests were answered over 1 d (objective 99.9 %): so fast the budget of 30 d is used up in 3 d 6 h, and none of it is left
     "#);
     insta::assert_snapshot!(service.states(), @r#"
-    availability burning left -7.000 more than 3 over 1 d and 2 h
+    availability burning left -7.000 over 3 in 1 d
     latency kept left 1.000
     "#);
 }
@@ -159,9 +159,7 @@ fn an_outage_is_told_within_minutes_and_is_over_when_requests_succeed_again() {
 fn a_slow_leak_is_told_by_the_long_windows() {
     let mut service = Service::new();
     service.serve(24 * 60, each(1_000, 0)).serve(3 * 24 * 60, each(1_000, 2));
-    insta::assert_snapshot!(service.told(), @r#"
-2880 min Raised at 1 availability-burn service search: 99.90 % of requests were answered over 3 d (objective 99.9 %): so fast the budget of 30 d is used up in 29 d 23 h, and none of it is left
-"#);
+    insta::assert_snapshot!(service.told(), @"2880 min Raised at 1 availability-burn service search: 99.90 % of requests were answered over 3 d (objective 99.9 %): so fast the budget of 30 d is used up in 29 d 23 h, and none of it is left");
 }
 
 #[test]
@@ -170,9 +168,9 @@ fn slow_answers_burn_the_budget_of_latency_alone() {
     service.serve(60, each(100, 0));
     service.serve(120, Each10s { requests: 100, failures: 0, slow: 80 });
     insta::assert_snapshot!(service.told(), @r#"
-68 min Raised at 1 latency-burn service search: 89.90 % of answered requests took 200 ms at most over 3 d (objective 90 %): so fast the budget of 30 d is used up in 29 d 17 h, and none of it is left
-96 min Updated at 3 latency-burn service search: 69.91 % of answered requests took 200 ms at most over 1 d (objective 90 %): so fast the budget of 30 d is used up in 9 d 23 h, and none of it is left
-"#);
+    68 min Raised at 1 latency-burn service search: 89.90 % of answered requests took 200 ms at most over 3 d (objective 90 %): so fast the budget of 30 d is used up in 29 d 17 h, and none of it is left
+    96 min Updated at 3 latency-burn service search: 69.91 % of answered requests took 200 ms at most over 1 d (objective 90 %): so fast the budget of 30 d is used up in 9 d 23 h, and none of it is left
+    "#);
 }
 
 #[test]
@@ -197,9 +195,9 @@ fn few_requests_alarm_nobody() {
     let mut service = Service::new();
     service.serve(60, each(0, 0));
     insta::assert_snapshot!(service.states(), @r#"
-availability unseen left - no requests counted for 3 d
-latency unseen left - no requests counted for 3 d
-"#);
+    availability unseen left - no requests counted for 3 d
+    latency unseen left - no requests counted for 3 d
+    "#);
     service.serve(1, each(1, 1)).serve(60, each(0, 0));
     insta::assert_snapshot!(service.states(), @r#"
     availability too-few left -999.000 too few requests to tell
@@ -289,38 +287,43 @@ fn replicas_and_models_of_a_service_add_up() {
     assert_eq!(counted, [("availability", four), ("latency", Count::default())]);
 }
 
-/// An incident of a service that burns, as it goes on: how urgent it is by then, and why.
-fn urgency(text: &str, minutes: &[u64]) -> String {
+/// An incident of a service after an hour in which so many of a thousand requests failed: how urgent it
+/// is, and why.
+fn urgency(text: &str, failures: u64) -> String {
     let topology = topology(text);
     let policy = Policy { topology: topology.clone(), ..Policy::default() };
     let mut state = State::restore(policy, HashMap::new(), Vec::new(), 1, at(0));
     let mut service = Service::new();
     service.slo = Slo::new(&topology);
     service.say();
-    service.serve(6 * 60, each(1_000, 0));
-    let mut told = Vec::new();
-    for minutes in minutes {
-        for _ in 0..minutes * 6 {
-            (service.now_s, service.requests) = (service.now_s + 10, service.requests + 100);
-            service.failures += 3;
-            service.say();
-            let now = at(service.now_s);
-            for finding in service.slo.judge(now) {
-                outside(&mut state, now, now, finding, &mut Touched::default());
-            }
+    for _ in 0..360 {
+        service.now_s += 10;
+        service.requests += 1_000;
+        service.failures += failures;
+        service.say();
+        let now = at(service.now_s);
+        for finding in service.slo.judge(now) {
+            outside(&mut state, now, now, finding, &mut Touched::default());
         }
-        let incident = state.incidents().next().unwrap();
-        let Incident { severity, kind, severity_reason, .. } = incident;
-        told.push(format!("{severity} {kind}: {severity_reason}"));
-        assert_eq!(state.open(), 1);
     }
-    told.join("\n")
+    assert_eq!(state.open(), 1);
+    let Incident { severity, kind, severity_reason, .. } = state.incidents().next().unwrap();
+    format!("{severity} {kind}: {severity_reason}")
 }
 
 #[test]
 fn the_faster_a_budget_is_used_up_the_more_urgent_it_is_and_more_so_on_the_critical_list() {
-    let minutes = [3, 10, 20, 60];
-    insta::assert_snapshot!(urgency(TOPOLOGY, &minutes), @"");
-    let usual = TOPOLOGY.replace("critical = true", "critical = false");
-    insta::assert_snapshot!(urgency(&usual, &minutes), @"");
+    let all = |text: &str| [2, 4, 8, 20].map(|failures| urgency(text, failures)).join("\n");
+    insta::assert_snapshot!(all(TOPOLOGY), @r"
+    P4 high-error-rate: service search uses up its error budget 2.0 times as fast as it may, over 3 d (threshold 1); it is critical
+    P3 high-error-rate: service search uses up its error budget 4.0 times as fast as it may, over 1 d (threshold 3); it is critical
+    P2 high-error-rate: service search uses up its error budget 8.0 times as fast as it may, over 6 h (threshold 6); it is critical
+    P1 high-error-rate: service search uses up its error budget 20.0 times as fast as it may, over 1 h (threshold 14.4); it is critical
+    ");
+    insta::assert_snapshot!(all(&TOPOLOGY.replace("critical = true", "")), @r"
+    P4 high-error-rate: service search uses up its error budget 2.0 times as fast as it may, over 3 d (threshold 1)
+    P3 high-error-rate: service search uses up its error budget 4.0 times as fast as it may, over 1 d (threshold 3)
+    P3 high-error-rate: service search uses up its error budget 8.0 times as fast as it may, over 6 h (threshold 6)
+    P2 high-error-rate: service search uses up its error budget 20.0 times as fast as it may, over 1 h (threshold 14.4)
+    ");
 }
