@@ -1,7 +1,7 @@
 //! Compiles the contract without `protoc`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["event", "uplink", "incident", "fleet", "shadow", "slo"]
+    let files = ["event", "uplink", "incident", "fleet", "shadow", "slo", "topology"]
         .map(|name| format!("gpuwarden/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=gpuwarden");
     let descriptors = protox::compile(files, ["."])?;

@@ -1,5 +1,6 @@
 """Runs the demo as a newcomer would and holds what it prints against what it promises: five types of incident, each
-with type, severity, subject, evidence and timeline, as JSON lines and nothing else.
+with type, severity, subject, evidence and timeline, as JSON lines and nothing else; and a replay of what was written of
+its history gives the same incidents.
 
     python3 tests/demo.py
 
@@ -17,8 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import replay
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 SECONDS = 90
+# The quiet period of the demo.
+QUIET = "5s"
 TYPES = ["gpu-oom", "high-latency", "noisy-neighbour", "model-unavailable", "gpu-hardware"]
 
 
@@ -53,6 +58,7 @@ def main() -> int:
     """One line a check."""
     with tempfile.TemporaryDirectory() as folder:
         lines = demo(folder)
+        differing = replay.check(Path(folder) / "demo" / "aggregator", QUIET)
     latest = {line["incident"]["id"]: line["incident"] for line in lines if "incident" in line}
     failed = 0
     for wanted in TYPES:
@@ -63,7 +69,9 @@ def main() -> int:
     others = [incident["title"] for incident in latest.values() if incident["type"] not in TYPES]
     failed += bool(others)
     print(f"{'FAIL' if others else 'ok  '}  no incident that the demo did not provoke {others or ''}")
-    print(f"{len(TYPES) + 1 - failed} passed, {failed} failed")
+    failed += bool(differing)
+    print(f"{'FAIL' if differing else 'ok  '}  a replay of its history gives its incidents {differing or ''}")
+    print(f"{len(TYPES) + 2 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -9,9 +9,10 @@
 //! - `sampler`: finds GPUs, reads them, prints
 //! - `schedule`: when each kind of reading is taken
 //! - `gpu`: one GPU and what the driver says of it
+//! - `mig`: the MIG instances of one GPU
 //! - `process`, `owner`: what `/proc` says of a process on a GPU
 //! - `events`: XID errors as the driver tells them
-//! - `handle`: whether two handles are of one GPU
+//! - `handle`: what the wrapper does not know of a handle
 //! - `in_flight`: which call has not returned
 //! - `output`, `stop`: what the threads share
 
@@ -20,6 +21,7 @@ mod gpu;
 mod handle;
 mod in_flight;
 mod message;
+mod mig;
 mod output;
 mod owner;
 mod process;

@@ -82,7 +82,7 @@ pub struct ProcessUse {
     pub memory_ratio: f64,
 }
 
-/// A GPU, as much of it as was read this time: slow readings are taken more rarely.
+/// A GPU or a MIG instance, as much of it as was read this time: slow readings are taken more rarely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuSample {
     /// NVIDIA's UUID.
@@ -113,6 +113,12 @@ pub struct GpuSample {
     pub process_use: Option<Vec<ProcessUse>>,
     /// Calls that failed this time, in the driver's words.
     pub faults: Vec<String>,
+    /// Of a MIG instance: the GPU that it is a part of, and whose index it has.
+    #[serde(default)]
+    pub parent: Option<GpuUuid>,
+    /// Of a MIG instance: e.g. `3g.40gb`; empty when the driver does not tell.
+    #[serde(default)]
+    pub profile: String,
 }
 
 impl GpuSample {
@@ -133,11 +139,19 @@ impl GpuSample {
             processes: None,
             process_use: None,
             faults: Vec::new(),
+            parent: None,
+            profile: String::new(),
         }
+    }
+
+    /// A MIG instance of `gpu` of which nothing has been read but its identity.
+    pub fn instance(uuid: GpuUuid, gpu: &Self, name: &str, profile: &str) -> Self {
+        let (parent, profile) = (Some(gpu.uuid.clone()), profile.to_owned());
+        Self { parent, profile, ..Self::unread(uuid, gpu.index, name, "") }
     }
 }
 
-/// All GPUs of the node.
+/// All GPUs of the node, the instances of each after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuReading {
     /// E.g. `580.95.05`.

@@ -30,6 +30,8 @@ pub struct Config {
     pub reconnect_spread: Duration,
     /// So long no member may be active before an incident resolves.
     pub quiet_period: Duration,
+    /// So long after an incident was over the same again is the same incident.
+    pub reopen_within: Duration,
     /// How far a cause may be before its effect.
     pub cause_window: Duration,
     /// How far a cause may be seen after its effect.
@@ -97,6 +99,7 @@ impl Default for Config {
             start_grace: Duration::from_secs(15),
             reconnect_spread: Duration::from_secs(5),
             quiet_period: Duration::from_secs(60),
+            reopen_within: Duration::from_secs(600),
             cause_window: Duration::from_secs(60),
             late_cause_window: Duration::from_secs(30),
             topology_file: None,
@@ -241,6 +244,7 @@ impl Config {
             *value = section.duration(key, *value, allowed);
         };
         read("quiet_period", &mut self.quiet_period, s(1)..=DAY);
+        read("reopen_within", &mut self.reopen_within, Duration::ZERO..=DAY);
         read("cause_window", &mut self.cause_window, s(1)..=s(3600));
         read("late_cause_window", &mut self.late_cause_window, s(1)..=s(3600));
         self.critical_services = section.list("critical_services", model).into_iter().collect();
@@ -251,6 +255,7 @@ impl Config {
     pub fn policy(&self) -> Policy {
         Policy {
             quiet_period: self.quiet_period,
+            reopen_within: self.reopen_within,
             windows: Windows { after: self.cause_window, before: self.late_cause_window },
             critical: self.critical_services.clone(),
             topology: self.topology.clone(),

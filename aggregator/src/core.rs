@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::Event;
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
@@ -25,6 +26,7 @@ use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use thiserror::Error;
@@ -44,6 +46,7 @@ use self::writer::{Done, Job};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::correlate::{State, Touched};
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Passing, TICK};
 use crate::node::SessionId;
@@ -111,6 +114,10 @@ pub enum Request {
     Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
     /// How the objectives of services stand.
     Objectives(oneshot::Sender<Vec<Objective>>),
+    /// What stands where, down to things of this kind.
+    Tree(EntityKind, oneshot::Sender<Vec<Branch>>),
+    /// What is known of the thing of a name.
+    Portrait(String, oneshot::Sender<Result<Portrait, NotFound>>),
 }
 
 /// There are as many nodes as there may be.

@@ -19,11 +19,15 @@ mod group;
 mod index;
 mod join;
 mod known;
+mod late;
 mod merged;
 mod named;
 mod overload;
 mod relation;
+mod resting;
 mod root;
+mod said;
+mod shown;
 pub mod sight;
 mod snapshot;
 mod standing;
@@ -32,6 +36,7 @@ mod trouble;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use gpuwarden_proto::convert::PARTS_MAX;
 use gpuwarden_proto::event::{Change, Finding, Subject};
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::{Incident, Member, WatchChange};
@@ -43,13 +48,16 @@ use gpuwarden_proto::vocab::{
 
 use crate::classify::{Ground, Stakes, assess};
 use crate::graph::{Graph, Topology};
-use crate::incident::{Case, Command, Kind, Limits, Refusal};
+use crate::incident::{Case, Kind, Limits};
 use crate::node::{Findings, Key, Node, Place};
 use crate::replica::Replicas;
 
 use self::change::Changes;
 use self::index::Index;
 use self::merged::Merged;
+use self::resting::Resting;
+
+pub use self::resting::RESTING_MAX;
 
 /// Incidents whose likely causes are ranked in one tick.
 const RANKED_MAX: usize = 500;
@@ -59,6 +67,8 @@ const RANKED_MAX: usize = 500;
 pub struct Policy {
     /// So long no member may be active before an incident resolves.
     pub quiet_period: Duration,
+    /// So long after an incident was over the same again is the same incident.
+    pub reopen_within: Duration,
     /// How far apart cause and effect may be.
     pub windows: cause::Windows,
     /// How much one incident may hold.
@@ -79,6 +89,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             quiet_period: Duration::from_secs(60),
+            reopen_within: Duration::from_secs(10 * 60),
             windows: cause::Windows::default(),
             limits: Limits::default(),
             open_max: 50_000,
@@ -101,6 +112,10 @@ pub struct State {
     outside: Findings,
     /// Incidents that are not over.
     cases: BTreeMap<IncidentId, Case>,
+    /// Incidents that are, and may yet be heard of.
+    resting: Resting,
+    /// Incidents with members that come and go.
+    flapping: BTreeSet<IncidentId>,
     replicas: Replicas,
     graph: Graph,
     changes: Changes,
@@ -173,7 +188,18 @@ impl Touched {
     }
 
     fn change(&mut self, id: IncidentId) {
-        self.changed.entry(id).or_insert(WatchChange::Changed);
+        let known = self.changed.entry(id).or_insert(WatchChange::Changed);
+        // What is over may go on.
+        if *known == WatchChange::Resolved {
+            *known = WatchChange::Changed;
+            self.over.retain(|incident| incident.id != id);
+        }
+    }
+
+    fn is_over(&mut self, case: &Case) {
+        let incident = case.incident();
+        self.changed.insert(incident.id, WatchChange::Resolved);
+        self.over.push(incident.clone());
     }
 }
 
@@ -231,6 +257,8 @@ impl State {
             nodes,
             outside: Findings::new(),
             cases: BTreeMap::new(),
+            resting: Resting::default(),
+            flapping: BTreeSet::new(),
             replicas: Replicas::default(),
             graph: Graph::new(policy_topology),
             changes: Changes::default(),
@@ -244,6 +272,9 @@ impl State {
         };
         let nodes: Vec<NodeId> = state.nodes.keys().cloned().collect();
         nodes.iter().for_each(|node| state.stand(node));
+        // What is open first, then what is over, the oldest end first.
+        let mut incidents = incidents;
+        incidents.sort_by_key(|incident| (incident.resolved_at, incident.id));
         for incident in incidents {
             state.take_up(incident, now);
         }
@@ -281,10 +312,16 @@ impl State {
                 findings.insert(key, place);
             }
         }
-        if !settled {
-            let case = Case::restore(incident, self.policy.limits, now);
+        let forced = incident.members.iter().any(|member| member.cleared_at.is_none());
+        let case = Case::restore(incident, self.policy.limits, now);
+        if settled && !forced && case.incident().merged_into.is_none() {
+            self.resting.keep(case);
+        } else if !settled {
             if case.active() == 0 {
                 self.quiet.insert(id);
+            }
+            if case.is_flapping() {
+                self.flapping.insert(id);
             }
             self.cases.insert(id, case);
             self.find_anew(id);
@@ -316,6 +353,24 @@ impl State {
         let models = servers.filter(|each| each.name == *server).flat_map(|each| &each.models);
         let gpus = models.filter(|each| each.name == *model).flat_map(|each| each.gpus.clone());
         gpus.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The same GPUs, each MIG instance followed by the GPU that it is a part of, as far as the node's
+    /// last snapshot tells: what hits the whole hits its parts.
+    fn with_parents(&self, node: &NodeId, subject: &Subject, gpus: &[GpuUuid]) -> Vec<GpuUuid> {
+        let snapshot = self.nodes.get(node).and_then(|known| known.snapshot.as_ref());
+        let parent = |uuid: &GpuUuid| {
+            let parent = snapshot.filter(|_| uuid.is_mig())?.parent_of(uuid)?;
+            (!gpus.contains(parent)).then(|| parent.clone())
+        };
+        let own = match subject {
+            Subject::Gpu { uuid, .. } | Subject::Process { gpu: uuid, .. } => parent(uuid),
+            _ => None,
+        };
+        let of_each =
+            gpus.iter().flat_map(|uuid| std::iter::once(uuid.clone()).chain(parent(uuid)));
+        // No more than can be read back from disk.
+        own.into_iter().chain(of_each).take(PARTS_MAX).collect()
     }
 
     /// Takes a node's own word for where it stands.
@@ -369,7 +424,8 @@ impl State {
     /// Whether time alone brings nothing about.
     #[must_use]
     pub fn rests(&self) -> bool {
-        self.quiet.is_empty() && self.unranked.is_empty() && self.shown.is_empty()
+        let none_waits = self.quiet.is_empty() && self.flapping.is_empty();
+        none_waits && self.unranked.is_empty() && self.shown.is_empty()
     }
 
     /// An incident that is not over.
@@ -409,36 +465,6 @@ impl State {
         places.filter(|place| !place.settled).map(|p| p.incident).collect::<BTreeSet<_>>().len()
     }
 
-    /// Whether a person's word can be carried out.
-    ///
-    /// # Errors
-    ///
-    /// The refusal says why not.
-    pub fn may(&self, id: IncidentId, command: &Command) -> Result<(), Refusal> {
-        self.cases.get(&id).ok_or(Refusal::Unknown(id))?.may(command)
-    }
-
-    /// Carries out a person's word.
-    ///
-    /// # Errors
-    ///
-    /// The refusal says why nothing was done.
-    pub fn command(
-        &mut self,
-        now: Timestamp,
-        id: IncidentId,
-        command: Command,
-        touched: &mut Touched,
-    ) -> Result<(), Refusal> {
-        let case = self.cases.get_mut(&id).ok_or(Refusal::Unknown(id))?;
-        case.command(command, now)?;
-        touched.change(id);
-        if case.incident().resolved_at.is_some() {
-            self.retire(id, touched);
-        }
-        Ok(())
-    }
-
     /// What time alone brings about: quiet incidents resolve, and likely causes are ranked.
     pub fn tick(&mut self, now: Timestamp, touched: &mut Touched) {
         let rested: Vec<IncidentId> = self
@@ -451,7 +477,20 @@ impl State {
             })
             .collect();
         rested.into_iter().for_each(|id| self.retire(id, touched));
+        self.calm(now, touched);
         self.rank_on_tick(touched);
+    }
+
+    fn calm(&mut self, now: Timestamp, touched: &mut Touched) {
+        for id in self.flapping.iter().copied().collect::<Vec<_>>() {
+            let case = self.cases.get_mut(&id);
+            if case.is_some_and(|case| case.calm(now)) {
+                touched.change(id);
+            }
+            if !self.cases.get(&id).is_some_and(Case::is_flapping) {
+                self.flapping.remove(&id);
+            }
+        }
     }
 
     /// The numbers of these were renewed: time for people to see them.
@@ -513,6 +552,7 @@ impl State {
     /// Takes an incident that is over out of the state.
     fn retire(&mut self, id: IncidentId, touched: &mut Touched) {
         self.quiet.remove(&id);
+        self.flapping.remove(&id);
         let (unranked, shown) = (self.unranked.remove(&id), self.shown.remove(&id));
         if unranked || shown {
             self.rank(id);
@@ -530,8 +570,12 @@ impl State {
                 (false, _) => {}
             }
         }
-        touched.changed.insert(id, WatchChange::Resolved);
-        touched.over.push(case.incident().clone());
+        touched.is_over(&case);
+        let forced = case.incident().members.iter().any(|member| member.cleared_at.is_none());
+        // What went on as another is heard of there, and a person's word against what is active stands.
+        if case.incident().merged_into.is_none() && !forced {
+            self.resting.keep(case);
+        }
     }
 
     /// The findings of a node that belong to an incident; with `None` those of no node.

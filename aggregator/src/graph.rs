@@ -1,11 +1,22 @@
-//! What stands where and what serves what: zone, rack, node, driver, model, service. Pure.
+//! What stands where and what serves what: cluster, zone, rack, node, driver, model, service, tenant.
+//! Pure.
 //!
-//! It is fed by a [`Topology`] file, by the labels `rack` and `zone` of the nodes, and by what nodes
-//! say of themselves. The file wins over labels. What none of them tells stays unknown: a node
-//! without a rack shares its rack with nobody.
+//! It is fed by a [`Topology`] file, by the labels `rack`, `zone`, `cluster` and `tenant` of the nodes,
+//! and by what nodes say of themselves. The file wins over labels. What none of them tells stays
+//! unknown: a node without a rack shares its rack with nobody.
+//!
+//! What correlation asks all the time is kept here. [`View`] shows all of it with what is on the nodes
+//! as typed edges, for people.
 
+mod edges;
+mod find;
+#[cfg(test)]
+mod tests;
 mod topology;
+mod tree;
+mod unknown;
 mod upstream;
+mod view;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +25,10 @@ use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::vocab::{ModelName, NodeId};
 
+pub use find::NotFound;
 pub use topology::{Service, Topology};
+pub use tree::LEVELS;
+pub use view::View;
 
 use self::upstream::Upstream;
 
@@ -26,12 +40,8 @@ const UPSTREAM_MAX: usize = 64;
 pub struct Graph {
     topology: Topology,
     sites: HashMap<NodeId, Site>,
-    /// Nodes of each rack.
-    racks: HashMap<Arc<str>, BTreeSet<NodeId>>,
-    /// Racks of each zone.
-    zones: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// Nodes of each driver version.
-    drivers: HashMap<Arc<str>, BTreeSet<NodeId>>,
+    /// Nodes of each cluster, zone, rack, driver version and tenant.
+    groups: HashMap<Entity, BTreeSet<NodeId>>,
     /// Services of each model.
     services: HashMap<ModelName, Vec<Arc<str>>>,
     /// Services that ask each service.
@@ -39,15 +49,52 @@ pub struct Graph {
     upstream: Upstream,
 }
 
-/// Where a node stands.
+/// Where a node stands and whose it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Site {
-    /// Its rack.
-    pub rack: Option<Arc<str>>,
+    /// Its cluster.
+    pub cluster: Option<Arc<str>>,
     /// Its zone.
     pub zone: Option<Arc<str>>,
+    /// Its rack.
+    pub rack: Option<Arc<str>>,
     /// The version of its GPU driver.
     pub driver: Option<Arc<str>>,
+    /// Whose it is, where it is somebody's own.
+    pub tenant: Option<Arc<str>>,
+}
+
+impl Site {
+    /// What it tells of one kind of group.
+    fn told(&self, kind: EntityKind) -> Option<&Arc<str>> {
+        match kind {
+            EntityKind::Cluster => self.cluster.as_ref(),
+            EntityKind::Zone => self.zone.as_ref(),
+            EntityKind::Rack => self.rack.as_ref(),
+            EntityKind::Driver => self.driver.as_ref(),
+            EntityKind::Tenant => self.tenant.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// All groups that the node is part of.
+    fn groups(&self) -> impl Iterator<Item = Entity> {
+        GROUPS.into_iter().filter_map(|kind| Some(group(kind, self.told(kind)?)))
+    }
+}
+
+/// Kinds of things that are known by their nodes.
+const GROUPS: [EntityKind; 5] = [
+    EntityKind::Cluster,
+    EntityKind::Zone,
+    EntityKind::Rack,
+    EntityKind::Driver,
+    EntityKind::Tenant,
+];
+
+/// A thing of the fleet by a name that is kept already.
+fn group(kind: EntityKind, name: &Arc<str>) -> Entity {
+    Entity { kind, name: Arc::clone(name), node: None }
 }
 
 impl Graph {
@@ -71,10 +118,16 @@ impl Graph {
 
     /// Takes a node's own word for where it stands, as far as the file is silent.
     pub fn place(&mut self, node: &NodeId, snapshot: &Snapshot) {
-        let label = |key: &str| snapshot.labels.get(key).map(|value| Arc::from(value.as_str()));
-        let driver = snapshot.driver_version.as_str();
-        let driver = (!driver.is_empty()).then(|| Arc::from(driver));
-        self.stand(node, Site { rack: label("rack"), zone: label("zone"), driver });
+        let known = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
+        let label = |key: &str| snapshot.labels.get(key).and_then(|value| known(value));
+        let site = Site {
+            cluster: label("cluster"),
+            zone: label("zone"),
+            rack: label("rack"),
+            driver: known(&snapshot.driver_version),
+            tenant: label("tenant"),
+        };
+        self.stand(node, site);
     }
 
     /// Takes note that a node has another driver.
@@ -84,24 +137,36 @@ impl Graph {
     }
 
     fn stand(&mut self, node: &NodeId, told: Site) {
-        let rack = self.topology.nodes.get(node).cloned().or(told.rack);
-        let of_rack = rack.as_ref().and_then(|rack| self.topology.racks.get(rack)).cloned();
-        let site = Site { rack, zone: of_rack.or(told.zone), driver: told.driver };
+        let site = self.complete(node, told);
         if self.sites.get(node) == Some(&site) {
             return;
         }
         if let Some(before) = self.sites.insert(node.clone(), site.clone()) {
-            drop_from(&mut self.racks, before.rack.as_ref(), node);
-            drop_from(&mut self.drivers, before.driver.as_ref(), node);
+            before.groups().for_each(|group| self.leave(&group, node));
         }
-        if let Some(rack) = &site.rack {
-            self.racks.entry(Arc::clone(rack)).or_default().insert(node.clone());
-            if let Some(zone) = &site.zone {
-                self.zones.entry(Arc::clone(zone)).or_default().insert(Arc::clone(rack));
-            }
+        for group in site.groups() {
+            self.groups.entry(group).or_default().insert(node.clone());
         }
-        if let Some(driver) = &site.driver {
-            self.drivers.entry(Arc::clone(driver)).or_default().insert(node.clone());
+    }
+
+    /// The file's word before the node's own.
+    fn complete(&self, node: &NodeId, told: Site) -> Site {
+        let file = &self.topology;
+        let placed = file.nodes.get(node);
+        let rack = placed.cloned().or(told.rack);
+        let zone = rack.as_ref().and_then(|rack| file.racks.get(rack)).cloned().or(told.zone);
+        let of_zone = zone.as_ref().and_then(|zone| file.zones.get(zone)).cloned();
+        let of_file = || file.cluster.clone();
+        let by_file = of_zone.or_else(|| placed.and_then(|_| of_file()));
+        let cluster = by_file.or(told.cluster).or_else(of_file);
+        Site { cluster, zone, rack, ..told }
+    }
+
+    fn leave(&mut self, group: &Entity, node: &NodeId) {
+        let Some(nodes) = self.groups.get_mut(group) else { return };
+        nodes.remove(node);
+        if nodes.is_empty() {
+            self.groups.remove(group);
         }
     }
 
@@ -123,35 +188,50 @@ impl Graph {
         self.sites.get(node)?.zone.as_ref()
     }
 
-    /// Whether a node belongs to a rack, a zone or a driver version.
+    /// What a node is part of, of one kind: its rack, zone, cluster, driver version or tenant.
+    #[must_use]
+    pub fn group_of(&self, node: &NodeId, kind: EntityKind) -> Option<Entity> {
+        Some(group(kind, self.sites.get(node)?.told(kind)?))
+    }
+
+    /// Whether a node belongs to a cluster, a zone, a rack, a driver version or a tenant.
     #[must_use]
     pub fn holds(&self, group: &Entity, node: &NodeId) -> bool {
-        let Some(site) = self.sites.get(node) else { return false };
-        let told = match group.kind {
-            EntityKind::Rack => &site.rack,
-            EntityKind::Zone => &site.zone,
-            EntityKind::Driver => &site.driver,
-            _ => return group.node.as_ref() == Some(node),
-        };
-        told.as_ref() == Some(&group.name)
+        if !GROUPS.contains(&group.kind) {
+            return group.node.as_ref() == Some(node);
+        }
+        self.sites.get(node).and_then(|site| site.told(group.kind)) == Some(&group.name)
     }
 
-    /// Nodes of a rack or of a driver version, racks of a zone; 0 where none is known.
+    /// Nodes of a cluster, a zone, a rack, a driver version or a tenant; 0 where none is known.
     #[must_use]
     pub fn size(&self, group: &Entity) -> usize {
-        match group.kind {
-            EntityKind::Rack => self.racks.get(&group.name).map_or(0, BTreeSet::len),
-            EntityKind::Driver => self.drivers.get(&group.name).map_or(0, BTreeSet::len),
-            EntityKind::Zone => self.zones.get(&group.name).map_or(0, BTreeSet::len),
-            _ => 0,
-        }
+        self.groups.get(group).map_or(0, BTreeSet::len)
     }
 
-    /// The zone that a rack is in.
+    /// The nodes of such a group, in the order of their names.
+    fn nodes(&self, group: &Entity) -> impl Iterator<Item = &NodeId> {
+        self.groups.get(group).into_iter().flatten()
+    }
+
+    /// What a rack or a zone is in: the zone of a rack, else the cluster. A group is in one thing
+    /// only; where the labels of its nodes contradict each other, the first node is believed.
     #[must_use]
-    pub fn zone_of_rack(&self, rack: &Entity) -> Option<&Arc<str>> {
-        let node = self.racks.get(&rack.name).filter(|_| rack.kind == EntityKind::Rack)?.first()?;
-        self.zone(node)
+    pub fn larger(&self, part: &Entity) -> Option<Entity> {
+        let told = |kind| self.nodes(part).find_map(|node| self.group_of(node, kind));
+        match part.kind {
+            EntityKind::Rack => {
+                let by_file = self.topology.racks.get(&part.name);
+                let zone = by_file.map(|zone| group(EntityKind::Zone, zone));
+                zone.or_else(|| told(EntityKind::Zone)).or_else(|| told(EntityKind::Cluster))
+            }
+            EntityKind::Zone => {
+                let by_file = self.topology.zones.get(&part.name);
+                let cluster = by_file.map(|cluster| group(EntityKind::Cluster, cluster));
+                cluster.or_else(|| told(EntityKind::Cluster))
+            }
+            _ => None,
+        }
     }
 
     /// The services that a model is part of, in the order of their names.
@@ -193,74 +273,5 @@ impl Graph {
             }
         }
         found
-    }
-}
-
-fn drop_from(
-    sets: &mut HashMap<Arc<str>, BTreeSet<NodeId>>,
-    key: Option<&Arc<str>>,
-    node: &NodeId,
-) {
-    if let Some(set) = key.and_then(|key| sets.get_mut(key)) {
-        set.remove(node);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{at, node};
-    use gpuwarden_proto::time::Timestamp;
-
-    fn graph(text: &str) -> Graph {
-        Graph::new(Topology::parse("t.toml", text).unwrap())
-    }
-
-    fn labelled(pairs: &[(&str, &str)]) -> Snapshot {
-        let mut snapshot = Snapshot::empty(at(0));
-        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        snapshot.labels = pairs.iter().map(own).collect();
-        snapshot
-    }
-
-    fn model(name: &str) -> ModelName {
-        ModelName::new(name).unwrap()
-    }
-
-    #[test]
-    fn the_file_wins_over_labels_and_silence_stays_unknown() {
-        let text = "[[rack]]\nname = \"r1\"\nzone = \"a\"\nnodes = [\"n1\"]";
-        let mut graph = graph(text);
-        graph.place(&node("n1"), &labelled(&[("rack", "r9"), ("zone", "b")]));
-        graph.place(&node("n2"), &labelled(&[("rack", "r1")]));
-        graph.place(&node("n3"), &Snapshot::empty(Timestamp::default()));
-        assert_eq!(graph.rack(&node("n1")).unwrap().as_ref(), "r1");
-        assert_eq!(graph.zone(&node("n1")).unwrap().as_ref(), "a");
-        assert_eq!(graph.zone(&node("n2")).unwrap().as_ref(), "a", "its rack is known");
-        assert_eq!(graph.rack(&node("n3")), None);
-        assert_eq!(graph.size(&Entity::fleet(EntityKind::Rack, "r1")), 2);
-    }
-
-    #[test]
-    fn a_node_that_moves_is_counted_once() {
-        let mut graph = Graph::default();
-        graph.place(&node("n1"), &labelled(&[("rack", "r1")]));
-        graph.place(&node("n1"), &labelled(&[("rack", "r2")]));
-        let size = |name| graph.size(&Entity::fleet(EntityKind::Rack, name));
-        assert_eq!((size("r1"), size("r2")), (0, 1));
-    }
-
-    #[test]
-    fn what_is_upstream_is_found_over_several_steps_and_circles_end() {
-        let graph = graph(
-            "[[service]]\nname = \"web\"\nmodels = [\"m1\"]\ndepends_on = [\"rank\"]\n\
-             [[service]]\nname = \"rank\"\nmodels = [\"m2\"]\ndepends_on = [\"embed\"]\n\
-             [[service]]\nname = \"embed\"\nmodels = [\"m3\"]\ndepends_on = [\"web\"]",
-        );
-        assert_eq!(graph.hops(&model("m3"), &model("m1")), Some(2));
-        assert_eq!(graph.hops(&model("m2"), &model("m1")), Some(1));
-        assert_eq!(graph.hops(&model("m1"), &model("m1")), Some(0));
-        assert_eq!(graph.hops(&model("m9"), &model("m1")), None);
-        assert_eq!(graph.neighbourhood(&model("m1")).len(), 3);
     }
 }

@@ -15,15 +15,16 @@
 //!      │     ┌─────────────┐            │
 //!      └────►│  resolved   │◄───────────┘   by a person's word, or merged
 //!            └─────────────┘
+//!                   │ the same again soon: back to open, and nobody has taken it
 //! ```
 //!
 //! Silence never clears a member: only the node's own word does.
 
+mod activity;
 mod command;
 mod timeline;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Finding, Subject};
@@ -67,6 +68,7 @@ pub const fn legal(from: IncidentState, to: IncidentState) -> bool {
         (Open, Acknowledged | Quiet | Resolved)
             | (Acknowledged, Quiet | Resolved)
             | (Quiet, Open | Acknowledged | Resolved)
+            | (Resolved, Open)
     )
 }
 
@@ -134,6 +136,7 @@ impl Case {
             timeline_dropped: 0,
             roots: Vec::new(),
             merged_into: None,
+            apart_from: Vec::new(),
         };
         let mut case = Self { incident, limits, active: 1, quiet_since: None, scope: None };
         case.entitle();
@@ -150,7 +153,10 @@ impl Case {
         let active = incident.members.iter().filter(|m| m.cleared_at.is_none()).count();
         let quiet_since = (incident.state == IncidentState::Quiet).then_some(now);
         let whole = |root: &&Root| {
-            matches!(root.entity.kind, EntityKind::Rack | EntityKind::Zone | EntityKind::Driver)
+            matches!(
+                root.entity.kind,
+                EntityKind::Cluster | EntityKind::Zone | EntityKind::Rack | EntityKind::Driver
+            )
         };
         let scope = incident.roots.iter().find(whole).map(|root| root.entity.clone());
         let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {
@@ -159,6 +165,45 @@ impl Case {
             at: incident.opened_at,
         });
         Self { incident, limits, active, quiet_since, scope }
+    }
+
+    /// Opens an incident for a member that was part of another, be it active or not.
+    #[must_use]
+    pub fn open_with(
+        id: IncidentId,
+        first: Member,
+        kind: Because<IncidentType>,
+        severity: Because<Severity>,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Self {
+        let over = first.cleared_at.is_some();
+        let mut case = Self::open(id, first, kind, severity, limits, now);
+        if over {
+            case.active = 0;
+            case.rest(now);
+        }
+        case
+    }
+
+    /// A person has said that another incident has another cause.
+    pub fn be_apart(&mut self, other: IncidentId) {
+        if !self.incident.apart_from.contains(&other) {
+            self.incident.apart_from.push(other);
+        }
+    }
+
+    /// A person has said that another incident has the same cause.
+    pub fn be_apart_no_more(&mut self, other: IncidentId) {
+        self.incident.apart_from.retain(|each| *each != other);
+    }
+
+    /// Adds what ties all members to where they are or go.
+    pub fn tie_all(&mut self, tie: Tie) {
+        for member in &mut self.incident.members {
+            member.ties.retain(|each| each.kind != tie.kind);
+            member.ties.push(tie);
+        }
     }
 
     /// What people see.
@@ -311,57 +356,6 @@ impl Case {
         self.touch(now);
     }
 
-    /// A cleared member is active again.
-    pub fn again(&mut self, slot: Option<usize>, finding: Finding, now: Timestamp) {
-        self.active += 1;
-        if let Some(slot) = slot {
-            let raised_at = finding.raised_at;
-            self.refresh(slot, finding);
-            let member = &mut self.incident.members[slot];
-            member.cleared_at = None;
-            member.raised_at = raised_at;
-            let text = format!("{} again: {}", place(member), member.summary);
-            self.tell(now, Kind::Again, SELF, text);
-        }
-        self.awake(now);
-        self.touch(now);
-    }
-
-    /// A member is over. `why` is empty where the node said so itself.
-    pub fn clear(&mut self, slot: Option<usize>, at: Timestamp, why: &str, now: Timestamp) {
-        self.active = self.active.saturating_sub(1);
-        if let Some(member) = slot.and_then(|slot| self.incident.members.get_mut(slot)) {
-            member.cleared_at = Some(at);
-            let text = match why {
-                "" => format!("{} {} is over", place(member), member.rule),
-                why => format!("{} {} is over: {why}", place(member), member.rule),
-            };
-            self.tell(now, Kind::Cleared, SELF, text);
-        }
-        self.rest(now);
-        self.touch(now);
-    }
-
-    fn rest(&mut self, now: Timestamp) {
-        if self.active == 0 && self.enter(IncidentState::Quiet) {
-            self.quiet_since = Some(now);
-            self.tell(now, Kind::Quiet, SELF, "no member is active any more".to_owned());
-        }
-    }
-
-    /// Resolves when it has been quiet for long enough. Says whether it has.
-    pub fn settle(&mut self, quiet_period: Duration, now: Timestamp) -> bool {
-        let rested = self.quiet_since.is_some_and(|since| now.since(since) >= quiet_period);
-        if !rested || self.active > 0 || !self.enter(IncidentState::Resolved) {
-            return false;
-        }
-        self.incident.resolved_at = Some(now);
-        let quiet = gpuwarden_proto::time::spoken(quiet_period);
-        self.tell(now, Kind::Resolved, SELF, format!("quiet for {quiet}"));
-        self.touch(now);
-        true
-    }
-
     /// Gives all its members to another incident and ends.
     pub fn merge_into(&mut self, into: IncidentId, reason: &str, now: Timestamp) -> Vec<Member> {
         if self.enter(IncidentState::Resolved) {
@@ -391,17 +385,6 @@ impl Case {
     pub fn remark(&mut self, kind: Kind, text: String, now: Timestamp) {
         self.tell(now, kind, SELF, text);
         self.touch(now);
-    }
-
-    fn awake(&mut self, now: Timestamp) {
-        self.quiet_since = None;
-        let to = match self.incident.acknowledged_by {
-            Some(_) => IncidentState::Acknowledged,
-            None => IncidentState::Open,
-        };
-        if self.incident.state == IncidentState::Quiet && self.enter(to) {
-            self.tell(now, Kind::Reopened, SELF, "a member is active again".to_owned());
-        }
     }
 
     /// The one place that assigns the state. An illegal change has no effect and says so.
@@ -501,6 +484,8 @@ pub fn member(node: Option<NodeId>, finding: Finding, because: Belongs) -> Membe
         reason,
         score,
         ties,
+        raises: 1,
+        flapping: false,
         gpus: finding.gpus,
         about: finding.about,
     };

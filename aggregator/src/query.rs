@@ -2,17 +2,20 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::fleet::{Node, ObservedChange};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{CommandError, Request};
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::store::{History, StoreError};
 use crate::trace::{Absent, Around, Kept};
@@ -57,6 +60,9 @@ pub enum AskError {
         "no candidate config runs beside the live one; name one with shadow.config or --shadow"
     )]
     NoShadow,
+    /// There is no such thing in the fleet.
+    #[error(transparent)]
+    Entity(#[from] NotFound),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -166,6 +172,24 @@ impl Desk {
     /// The aggregator stops.
     pub async fn objectives(&self) -> Result<Vec<Objective>, AskError> {
         self.ask(Request::Objectives).await
+    }
+
+    /// The fleet as a tree, down to things of a kind.
+    ///
+    /// # Errors
+    ///
+    /// The aggregator stops.
+    pub async fn tree(&self, deepest: EntityKind) -> Result<Vec<Branch>, AskError> {
+        self.ask(|answer| Request::Tree(deepest, answer)).await
+    }
+
+    /// All that is known of the thing of a name.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name or there are several, or the aggregator stops.
+    pub async fn portrait(&self, name: String) -> Result<Portrait, AskError> {
+        Ok(self.ask(|answer| Request::Portrait(name, answer)).await??)
     }
 
     /// Where one event went, for each outbox of the node that gave this number, the newest first.

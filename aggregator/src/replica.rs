@@ -94,6 +94,11 @@ impl Replicas {
         self.nodes.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// The nodes that have a replica of a model.
+    pub fn holders(&self, model: &ModelName) -> impl Iterator<Item = &NodeId> + use<'_> {
+        self.holders.get(model).into_iter().flatten()
+    }
+
     /// The nodes on which a replica of a model does not serve.
     pub fn lost<'a>(&'a self, model: &'a ModelName) -> impl Iterator<Item = &'a NodeId> {
         let holders = self.holders.get(model).into_iter().flatten();

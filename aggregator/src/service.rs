@@ -1,9 +1,10 @@
-//! The edge to people and scripts: `IncidentService` and `FleetService`.
+//! The edge to people and scripts: `IncidentService`, `FleetService` and `TopologyService`.
 
 mod gate;
 mod routes;
 mod shadow;
 mod slo;
+mod topology;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +21,10 @@ pub use gate::Bounds;
 pub use routes::Routes;
 pub use shadow::Shadow;
 pub use slo::Objectives;
+pub use topology::Topology;
 
 use crate::core::CommandError;
+use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::query::{AskError, Desk};
 use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
@@ -108,6 +111,25 @@ impl IncidentService for Incidents {
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
     }
 
+    async fn merge_incident(
+        &self,
+        request: Request<pb::MergeIncidentRequest>,
+    ) -> Answer<pb::MergeIncidentResponse> {
+        let pb::MergeIncidentRequest { id, into, by, reason } = request.into_inner();
+        let command = Command::Merge { by, into: IncidentId(into), reason };
+        let incident = self.command(id, command).await?;
+        Ok(Response::new(pb::MergeIncidentResponse { incident }))
+    }
+
+    async fn split_incident(
+        &self,
+        request: Request<pb::SplitIncidentRequest>,
+    ) -> Answer<pb::SplitIncidentResponse> {
+        let pb::SplitIncidentRequest { id, members, by, reason } = request.into_inner();
+        let incident = self.command(id, Command::Split { by, members, reason }).await?;
+        Ok(Response::new(pb::SplitIncidentResponse { incident }))
+    }
+
     async fn explain_event(
         &self,
         request: Request<pb::ExplainEventRequest>,
@@ -186,12 +208,18 @@ fn status(error: AskError) -> Status {
     let text = error.to_string();
     match error {
         AskError::Stopping | AskError::Store(_) => Status::unavailable(text),
-        AskError::Event(_) | AskError::NoShadow => Status::not_found(text),
+        AskError::Event(_) | AskError::Entity(NotFound::Unknown(_)) | AskError::NoShadow => {
+            Status::not_found(text)
+        }
+        AskError::Entity(NotFound::Several { .. }) => Status::invalid_argument(text),
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),
             Refusal::Over { .. } | Refusal::StillActive { .. } => Status::failed_precondition(text),
-            Refusal::Missing(_) | Refusal::TooLong { .. } => Status::invalid_argument(text),
+            Refusal::Missing(_)
+            | Refusal::TooLong { .. }
+            | Refusal::Itself(_)
+            | Refusal::NotToSplit { .. } => Status::invalid_argument(text),
         },
     }
 }

@@ -8,9 +8,11 @@ mod sqlite;
 #[cfg(test)]
 mod suite;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::correlate::RESTING_MAX;
 use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
@@ -27,6 +29,20 @@ use crate::slo::kept::Kept;
 pub const CHANGES_LOADED: usize = 1000;
 /// Incidents resolved although members were active that are loaded at the start, the newest.
 pub const FORCED_LOADED: usize = 1000;
+
+/// Of the incidents that are over, those that a start loads: the newest ends, which may yet be heard
+/// of, and those that a person resolved although members were active. None of what went on as another.
+pub fn still_of_use<'a>(over: impl Iterator<Item = &'a Incident>) -> Vec<&'a Incident> {
+    let mut over: Vec<&Incident> = over.collect();
+    over.sort_by_key(|incident| std::cmp::Reverse((incident.resolved_at, incident.id)));
+    let forced = |incident: &&&Incident| incident.members.iter().any(|m| m.cleared_at.is_none());
+    let forced = over.iter().filter(forced).filter(|incident| incident.merged_into.is_none());
+    let forced: Vec<IncidentId> = forced.take(FORCED_LOADED).map(|incident| incident.id).collect();
+    let newest: BTreeSet<IncidentId> =
+        over.iter().take(RESTING_MAX).map(|incident| incident.id).chain(forced).collect();
+    over.retain(|incident| incident.merged_into.is_none() && newest.contains(&incident.id));
+    over
+}
 
 /// Events of one node as they came.
 #[derive(Debug, Clone, PartialEq)]

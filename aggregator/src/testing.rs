@@ -10,12 +10,16 @@
 //! 15 node-a clear error-rate-high bert
 //! 20 node-a snapshot models=bert:9 sources=nvml,triton/default active=queue-backup/bert
 //! 21 node-a snapshot labels=rack:r1,zone:a driver=570.1
+//! 22 node-a snapshot gpus=GPU-0,MIG-9<GPU-0 models=bert:9@MIG-9
 //! 25 node-a lost
 //! 30 node-a back
 //! 40 - raise external-alert alert:Slow down about=service:chat,model:bert
 //! 41 - raise availability-burn service:chat
 //! 90 tick
 //! 91 resolve 1 force
+//! 92 merge 2 1
+//! 93 split 1 2,3
+//! 94 node-a late 40 raise xid gpu0
 //! ```
 
 use std::collections::HashMap;
@@ -27,7 +31,7 @@ use gpuwarden_proto::convert::encode_event;
 use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Body, Change, Event, Evidence, Finding, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::Incident;
-use gpuwarden_proto::inventory::{Model, Server, Snapshot, Source};
+use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::uplink_service_client::UplinkServiceClient;
 use gpuwarden_proto::time::Timestamp;
@@ -55,13 +59,17 @@ pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-/// `gpu0`, `proc7`, `server`, `node`, `nvml`, `service:chat`, `alert:NAME/KEY`, `report:WHO`, or a
-/// model; `bert@other` is a model of another server.
+/// `gpu0`, `mig9`, `proc7`, `server`, `node`, `nvml`, `service:chat`, `alert:NAME/KEY`, `report:WHO`,
+/// or a model; `bert@other` is a model of another server.
 pub(crate) fn subject(text: &str) -> Subject {
     let server = |name| ServerName::new(name).unwrap();
     if let Some(index) = text.strip_prefix("gpu") {
         let uuid = GpuUuid::new(&format!("GPU-{index}")).unwrap();
         return Subject::Gpu { uuid, index: index.parse().ok() };
+    }
+    if let Some(number) = text.strip_prefix("mig") {
+        let uuid = GpuUuid::new(&format!("MIG-{number}")).unwrap();
+        return Subject::Gpu { uuid, index: Some(0) };
     }
     if let Some(pid) = text.strip_prefix("proc") {
         let gpu = GpuUuid::new("GPU-0").unwrap();
@@ -150,6 +158,7 @@ pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
                     models: list.map(model).collect(),
                 }];
             }
+            "gpus" => snapshot.gpus = list.map(listed_gpu).collect(),
             "sources" => snapshot.sources = list.map(source).collect(),
             "labels" => {
                 let pairs = list.map(|pair| pair.split_once(':').unwrap());
@@ -169,7 +178,29 @@ pub(crate) fn snapshot(words: &[&str], observed_at: Timestamp) -> Snapshot {
     snapshot
 }
 
+/// `GPU-0`, or `MIG-9<GPU-0` for a MIG instance of it.
+fn listed_gpu(text: &str) -> Gpu {
+    let (uuid, parent) = match text.split_once('<') {
+        Some((uuid, parent)) => (uuid, GpuUuid::new(parent).ok()),
+        None => (text, None),
+    };
+    Gpu {
+        uuid: GpuUuid::new(uuid).unwrap(),
+        index: 0,
+        name: String::new(),
+        pci_bus_id: String::new(),
+        memory_total_bytes: 80 << 30,
+        memory_used_bytes: None,
+        utilization_ratio: None,
+        lost: false,
+        profile: parent.as_ref().map_or("", |_| "1g.10gb").to_owned(),
+        parent,
+    }
+}
+
+/// `NAME`, `NAME:RATE`, each with `@GPU` where it runs on one.
 fn model(text: &str) -> Model {
+    let (text, on) = text.split_once('@').unwrap_or((text, ""));
     let (name, rate) = text.split_once(':').unwrap_or((text, ""));
     Model {
         name: ModelName::new(name).unwrap(),
@@ -178,8 +209,8 @@ fn model(text: &str) -> Model {
         reason: String::new(),
         requests_per_s: rate.parse().ok(),
         pending: None,
-        gpus: Vec::new(),
         served: None,
+        gpus: GpuUuid::new(on).into_iter().collect(),
     }
 }
 
@@ -222,10 +253,26 @@ impl Stage {
                 let id = IncidentId(id.parse().unwrap());
                 let force = words.last() == Some(&"force");
                 let (by, reason) = ("ann".to_owned(), "a test".to_owned());
-                let command = Command::Resolve { by, reason, force };
-                if let Err(refusal) = self.state.command(now, id, command, &mut touched) {
-                    self.log.push(format!("refused: {refusal}"));
-                }
+                self.say(now, id, Command::Resolve { by, reason, force }, &mut touched);
+            }
+            ["merge", id, into] => {
+                let (id, into) = (id.parse().unwrap(), IncidentId(into.parse().unwrap()));
+                let (by, reason) = ("ann".to_owned(), "a test".to_owned());
+                self.say(now, IncidentId(id), Command::Merge { by, into, reason }, &mut touched);
+            }
+            ["split", id, members] => {
+                let members = members.split(',').map(|number| number.parse().unwrap()).collect();
+                let (by, reason) = ("ann".to_owned(), "a test".to_owned());
+                let id = IncidentId(id.parse().unwrap());
+                self.say(now, id, Command::Split { by, members, reason }, &mut touched);
+            }
+            [name, "late", second, ref verb @ ..] => {
+                let (id, observed_at) = (node(name), at(second.parse().unwrap()));
+                let Signal::Finding { finding, .. } = signal(verb, &id, observed_at) else {
+                    panic!("{line}: only findings come late");
+                };
+                let signal = Signal::Finding { observed_at, backlog: true, finding };
+                apply(&mut self.state, now, &id, signal, &mut touched);
             }
             ["-", ref verb @ ..] => {
                 let Signal::Finding { finding, .. } = signal(verb, &node("none"), now) else {
@@ -244,7 +291,16 @@ impl Stage {
         for (id, change) in &touched.changed {
             self.log.push(format!("{id} {}", change.as_str()));
         }
+        // What is over may go on, or more be told of it.
+        let told_anew = |incident: &Incident| touched.changed.contains_key(&incident.id);
+        self.over.retain(|incident| !told_anew(incident));
         self.over.append(&mut touched.over);
+    }
+
+    fn say(&mut self, now: Timestamp, id: IncidentId, command: Command, touched: &mut Touched) {
+        if let Err(refusal) = self.state.command(now, id, command, touched) {
+            self.log.push(format!("refused: {refusal}"));
+        }
     }
 
     /// The incidents in few words: what people must be able to rely on.

@@ -89,13 +89,16 @@ impl Board {
         }
         if *change == WatchChange::Resolved {
             self.open.remove(&id);
+            self.recent.retain(|known| known.id != id);
             self.recent.push_back(Arc::clone(incident));
             if self.recent.len() > RECENT_MAX {
                 self.recent.pop_front();
             }
             return Some((*change, Arc::clone(incident)));
         }
-        self.open.insert(id, Arc::clone(incident));
+        if self.open.insert(id, Arc::clone(incident)).is_none() {
+            self.recent.retain(|known| known.id != id);
+        }
         let change = if known.is_some() { WatchChange::Changed } else { *change };
         Some((change, Arc::clone(incident)))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
+use gpuwarden_proto::vocab::{EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
 
@@ -47,6 +47,8 @@ pub enum Command {
     Nodes,
     /// Show what is promised of services, how much of it is left, and how fast it is used up.
     Slo,
+    /// Show what stands where and what depends on what.
+    Topology(Topology),
     /// Show what was done to the fleet.
     #[command(subcommand)]
     Change(Change),
@@ -78,6 +80,43 @@ pub struct Up {
     /// Where the aggregator serves HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
     pub http: SocketAddr,
+}
+
+/// `gpuwarden topology`.
+#[derive(Debug, clap::Args)]
+pub struct Topology {
+    /// One thing: its name, NODE/NAME for what is on one node, KIND:NAME where a name is not enough,
+    /// e.g. `gpu-node-1`, `gpu-node-1/default/bert:1`, `service:search`.
+    #[arg(value_name = "ENTITY")]
+    pub entity: Option<String>,
+    /// How deep the tree of the whole fleet goes.
+    #[arg(long, value_enum, default_value_t = Depth::Rack, conflicts_with = "entity")]
+    pub depth: Depth,
+}
+
+/// Where the tree of the fleet ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    /// Clusters alone.
+    Cluster,
+    /// Down to zones.
+    Zone,
+    /// Down to racks.
+    Rack,
+    /// All nodes.
+    Node,
+}
+
+impl Depth {
+    /// The kind of thing at which it ends.
+    pub fn kind(self) -> EntityKind {
+        match self {
+            Self::Cluster => EntityKind::Cluster,
+            Self::Zone => EntityKind::Zone,
+            Self::Rack => EntityKind::Rack,
+            Self::Node => EntityKind::Node,
+        }
+    }
 }
 
 /// `gpuwarden incidents`.
@@ -123,6 +162,36 @@ pub enum Incidents {
         /// The remark.
         text: String,
         /// Whose remark.
+        #[command(flatten)]
+        by: By,
+    },
+    /// Make an incident part of another: they have one cause. They stay together.
+    Merge {
+        /// The number of the one that ends.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// The number of the one that goes on.
+        #[arg(value_parser = incident_id)]
+        into: IncidentId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who says so.
+        #[command(flatten)]
+        by: By,
+    },
+    /// Take members out of an incident into a new one: they have another cause. They stay apart.
+    Split {
+        /// The incident's number.
+        #[arg(value_parser = incident_id)]
+        id: IncidentId,
+        /// A member's place in `incidents show`, counted from 1; may be given several times.
+        #[arg(long = "member", required = true)]
+        members: Vec<u32>,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who says so.
         #[command(flatten)]
         by: By,
     },

@@ -13,8 +13,10 @@ use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
 use gpuwarden_proto::pb::slo_service_client::SloServiceClient;
+use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
+use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use thiserror::Error;
@@ -104,6 +106,7 @@ pub struct Client {
     fleet: FleetServiceClient<Channel>,
     slo: SloServiceClient<Channel>,
     shadow: ShadowServiceClient<Channel>,
+    topology: TopologyServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -115,6 +118,15 @@ pub struct IncidentList {
     pub truncated: bool,
 }
 
+/// The fleet as a tree, and whether it is all of it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Tree {
+    /// Its branches, each followed by what is in it.
+    pub branches: Vec<Branch>,
+    /// There are more.
+    pub truncated: bool,
+}
+
 /// A person's word on an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
@@ -122,6 +134,20 @@ pub enum Word {
     Acknowledge,
     /// A remark.
     Note(String),
+    /// It has the same cause as another.
+    Merge {
+        /// The one that goes on.
+        into: IncidentId,
+        /// Why.
+        reason: String,
+    },
+    /// Some of its members have another cause.
+    Split {
+        /// Which, counted from 1.
+        members: Vec<u32>,
+        /// Why.
+        reason: String,
+    },
     /// It is over.
     Resolve {
         /// Why.
@@ -150,8 +176,11 @@ impl Client {
             SloServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let shadow =
             ShadowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
-        let fleet = FleetServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        Ok(Self { url: aggregator.url.clone(), incidents, fleet, slo, shadow })
+        let fleet =
+            FleetServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let topology =
+            TopologyServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
+        Ok(Self { url: aggregator.url.clone(), incidents, fleet, slo, shadow, topology })
     }
 
     /// Incidents; `None` leaves the limit to the server.
@@ -210,6 +239,16 @@ impl Client {
                 let answer = self.incidents.note_incident(request).await;
                 answer.map(|answer| answer.into_inner().incident)
             }
+            Word::Merge { into, reason } => {
+                let request = timed(pb::MergeIncidentRequest { id, into: into.0, by, reason });
+                let answer = self.incidents.merge_incident(request).await;
+                answer.map(|answer| answer.into_inner().incident)
+            }
+            Word::Split { members, reason } => {
+                let request = timed(pb::SplitIncidentRequest { id, members, by, reason });
+                let answer = self.incidents.split_incident(request).await;
+                answer.map(|answer| answer.into_inner().incident)
+            }
             Word::Resolve { reason, force } => {
                 let request = timed(pb::ResolveIncidentRequest { id, by, reason, force });
                 let answer = self.incidents.resolve_incident(request).await;
@@ -250,6 +289,28 @@ impl Client {
         let changes: Result<_, Refused> =
             answer.changes.into_iter().map(TryInto::try_into).collect();
         Ok(changes?)
+    }
+
+    /// The fleet as a tree, down to things of this kind.
+    pub async fn tree(&mut self, deepest: &str) -> Result<Tree, ClientError> {
+        let request = pb::GetTreeRequest { depth: deepest.to_owned() };
+        let answer = self.topology.get_tree(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let branches: Result<_, Refused> =
+            answer.branches.into_iter().map(TryInto::try_into).collect();
+        Ok(Tree { branches: branches?, truncated: answer.truncated })
+    }
+
+    /// All that is known of the thing of a name.
+    pub async fn portrait(&mut self, name: &str) -> Result<Portrait, ClientError> {
+        let request = pb::GetPortraitRequest { name: name.to_owned() };
+        let answer = self.topology.get_portrait(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let missing = || ClientError::Failed {
+            url: self.url.clone(),
+            reason: "it answered without what was asked for".to_owned(),
+        };
+        Ok(answer.portrait.ok_or_else(missing)?.try_into()?)
     }
 
     fn one(&self, answer: Result<Option<pb::Incident>, Status>) -> Result<Incident, ClientError> {

@@ -63,6 +63,14 @@ pub async fn run(
         Incidents::Note { id, text, by } => {
             answered(&client.say(id, &by.by, Word::Note(text)).await?, &mut screen)?;
         }
+        Incidents::Merge { id, into, reason, by } => {
+            let word = Word::Merge { into, reason };
+            answered(&client.say(id, &by.by, word).await?, &mut screen)?;
+        }
+        Incidents::Split { id, members, reason, by } => {
+            let word = Word::Split { members, reason };
+            answered(&client.say(id, &by.by, word).await?, &mut screen)?;
+        }
         Incidents::Resolve { id, reason, force, by } => {
             let word = Word::Resolve { reason, force };
             answered(&client.say(id, &by.by, word).await?, &mut screen)?;

@@ -2,7 +2,8 @@
 //!
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
-//! - [`incidents`], [`nodes`], [`slo`], [`change`], [`explain`], [`shadow`]: one module a command
+//! - [`incidents`], [`nodes`], [`topology`], [`slo`], [`change`], [`explain`], [`shadow`]: one module
+//!   a command
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
 //! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
@@ -25,6 +26,7 @@ pub mod shadow;
 pub mod slo;
 pub mod table;
 pub mod text;
+pub mod topology;
 pub mod up;
 
 use std::io::IsTerminal as _;
@@ -49,6 +51,9 @@ pub fn main(args: Args) -> ExitCode {
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Slo => slo::run(&args.aggregator, screen).await,
                 Command::Shadow => shadow::run(&args.aggregator, screen).await,
+                Command::Topology(command) => {
+                    topology::run(&command, &args.aggregator, screen).await
+                }
                 Command::Change(command) => change::run(&command, &args.aggregator, screen).await,
                 Command::Explain(command) => explain::run(&command, &args.aggregator, screen).await,
                 Command::Probe(_) => Ok(()),

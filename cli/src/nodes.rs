@@ -1,7 +1,8 @@
 //! `gpuwarden nodes`: the fleet, and what cannot be seen of it.
 
+use gpuwarden_proto::event::Unit;
 use gpuwarden_proto::fleet::Node;
-use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::inventory::{Gpu, Snapshot};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Availability, NodeState, SourceState};
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::client::{Aggregator, Client};
 use crate::clock;
-use crate::quantity::age;
+use crate::quantity::{age, value};
 use crate::screen::Screen;
 use crate::table::{self, Cell, fixed, flexible};
 use crate::text::Paint;
@@ -48,7 +49,7 @@ pub fn render(nodes: &[Node], now: Timestamp, paint: Paint) -> String {
         fixed("AGENT"),
     ];
     let rows: Vec<_> = nodes.iter().map(|node| row(node, now)).collect();
-    table::render(columns, &rows, paint)
+    table::render(columns, &rows, paint) + &instances(nodes, paint)
 }
 
 fn row(node: &Node, now: Timestamp) -> [Cell; 9] {
@@ -73,11 +74,46 @@ fn row(node: &Node, now: Timestamp) -> [Cell; 9] {
 }
 
 fn gpus(snapshot: &Snapshot) -> String {
-    let lost = snapshot.gpus.iter().filter(|gpu| gpu.lost).count();
+    let whole = || snapshot.gpus.iter().filter(|gpu| !gpu.uuid.is_mig());
+    let lost = whole().filter(|gpu| gpu.lost).count();
     match lost {
-        0 => snapshot.gpus.len().to_string(),
-        _ => format!("{} ({lost} lost)", snapshot.gpus.len()),
+        0 => whole().count().to_string(),
+        _ => format!("{} ({lost} lost)", whole().count()),
     }
+}
+
+/// The MIG instances under their GPUs; empty where there are none.
+fn instances(nodes: &[Node], paint: Paint) -> String {
+    let row = |node: &Node, instance: &Gpu| -> [Cell; 5] {
+        let of = instance.parent.as_ref().map(|_| instance.index.to_string());
+        let known = |text: &str| if text.is_empty() { "?".to_owned() } else { text.to_owned() };
+        let used = instance.memory_used_bytes.map_or("?".to_owned(), bytes);
+        let total = match instance.memory_total_bytes {
+            0 => "?".to_owned(),
+            total => bytes(total),
+        };
+        [
+            node.id.as_str().into(),
+            of.unwrap_or_else(|| "?".to_owned()).into(),
+            known(&instance.profile).into(),
+            format!("{used} of {total}").into(),
+            instance.uuid.as_str().into(),
+        ]
+    };
+    let of_node = |node: &Node| -> Vec<[Cell; 5]> {
+        let gpus = node.snapshot.iter().flat_map(|snapshot| &snapshot.gpus);
+        gpus.filter(|gpu| gpu.uuid.is_mig()).map(|gpu| row(node, gpu)).collect()
+    };
+    let rows: Vec<_> = nodes.iter().flat_map(of_node).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let columns = [flexible("NODE"), fixed("GPU"), fixed("MIG"), fixed("MEMORY"), flexible("UUID")];
+    format!("\n{}", table::render(columns, &rows, paint))
+}
+
+fn bytes(bytes: u64) -> String {
+    value(bytes as f64, Unit::Bytes)
 }
 
 fn models(snapshot: &Snapshot) -> String {
@@ -97,7 +133,7 @@ fn blind(snapshot: &Snapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gpuwarden_proto::inventory::{Gpu, Model, Server, Source};
+    use gpuwarden_proto::inventory::{Model, Server, Source};
     use gpuwarden_proto::vocab::{
         GpuUuid, ModelName, ModelVersion, NodeId, ServerName, SourceName,
     };
@@ -114,6 +150,8 @@ mod tests {
             memory_used_bytes: None,
             utilization_ratio: None,
             lost,
+            parent: None,
+            profile: String::new(),
         }
     }
 
@@ -167,5 +205,27 @@ mod tests {
         node-a  connected  now    2 (1 lost)  1/2 ready  1     3     nvml        0.1.0
         node-b  lost       3 min  ?           ?          1     3     ?           0.1.0
         "#);
+    }
+
+    #[test]
+    fn instances_stand_under_their_gpu_and_are_no_gpus() {
+        let instance = |uuid: &str, profile: &str, used| Gpu {
+            uuid: GpuUuid::new(uuid).expect("a good uuid"),
+            memory_total_bytes: 10 << 30,
+            memory_used_bytes: used,
+            parent: GpuUuid::new("GPU-1").ok(),
+            profile: profile.to_owned(),
+            ..gpu(1, false)
+        };
+        let mut snapshot = Snapshot::empty(Timestamp::from_unix_s(1_000));
+        snapshot.gpus = vec![
+            gpu(0, false),
+            gpu(1, false),
+            instance("MIG-1", "1g.10gb", Some(5 << 30)),
+            Gpu { parent: None, ..instance("MIG-2", "", None) },
+        ];
+        let nodes = [node("node-a", NodeState::Connected, Some(snapshot))];
+        let table = render(&nodes, Timestamp::from_unix_s(1_190), Paint::Plain);
+        insta::assert_snapshot!(table, @"");
     }
 }

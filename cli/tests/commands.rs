@@ -54,6 +54,29 @@ fn one_incident_is_shown_by_its_number_with_or_without_its_sign() {
 }
 
 #[test]
+fn the_topology_is_a_tree_down_to_racks_or_one_thing_of_it() {
+    let desk = Desk::open();
+    let text = stdout(&gpuwarden(&desk, &["topology"]));
+    assert_eq!(
+        text,
+        "PLACE    NODES  GPUS  MIG  SERVERS  MODELS  OPEN\nrack r1  1      8     -    -        -       -\n"
+    );
+    let json = gpuwarden(&desk, &["topology", "--depth", "node", "--output", "json"]);
+    let value: Value = serde_json::from_slice(&json.stdout).expect("one JSON document");
+    assert_eq!(value["branches"][0]["kind"], "node");
+    let text = stdout(&gpuwarden(&desk, &["topology", "r1"]));
+    assert_eq!(text, "rack r1\n  open      no incident\n");
+    let json = gpuwarden(&desk, &["topology", "r1", "--output", "json"]);
+    let value: Value = serde_json::from_slice(&json.stdout).expect("one JSON document");
+    assert_eq!(value["entity"]["name"], "r1");
+    let output = gpuwarden(&desk, &["topology", "r2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "gpuwarden: nothing is called `r2`\n");
+    let output = gpuwarden(&desk, &["topology", "r1", "--depth", "zone"]);
+    assert_eq!(output.status.code(), Some(2), "the tree is of all");
+}
+
+#[test]
 fn what_is_not_there_is_exit_code_one_with_the_words_of_the_aggregator() {
     let desk = Desk::open();
     let output = gpuwarden(&desk, &["incidents", "show", "8"]);

@@ -8,10 +8,11 @@ mod inventory;
 mod record;
 mod shadow;
 mod slo;
+mod topology;
 mod trace;
 mod uplink;
 
-pub use event::{decode_event, encode_event};
+pub use event::{PARTS_MAX, decode_event, encode_event};
 pub use inventory::{LABEL_MAX_BYTES, LABELS_MAX};
 pub use record::{
     decode_change, decode_entries, decode_incident, decode_snapshot, encode_change, encode_entries,

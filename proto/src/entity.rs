@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Subject;
 pub use crate::vocab::EntityKind;
-use crate::vocab::NodeId;
+use crate::vocab::{GpuUuid, NodeId};
 
 /// A thing of the fleet. Two that are equal are the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entity {
     /// What it is.
     pub kind: EntityKind,
-    /// Its name among those of its kind: a rack's name, a GPU's UUID, `MODEL:VERSION`,
-    /// `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process, `SENDER/KEY` for an alert.
+    /// Its name among those of its kind: a rack's name, the UUID of a GPU or of a MIG instance,
+    /// `MODEL:VERSION`, `SERVER/MODEL:VERSION` for a replica, `PID@START_TICKS` for a process,
+    /// `SENDER/KEY` for an alert.
     pub name: Arc<str>,
     /// The node it is on; `None` for what is on no node or on many. A node's is itself.
     #[serde(default)]
@@ -35,13 +36,19 @@ impl Entity {
         Self { kind: EntityKind::Node, name: node.as_str().into(), node: Some(node.clone()) }
     }
 
+    /// A GPU of a node, or a MIG instance of one.
+    #[must_use]
+    pub fn gpu(node: &NodeId, uuid: &GpuUuid) -> Self {
+        Self { kind: gpu_kind(uuid), name: uuid.as_str().into(), node: Some(node.clone()) }
+    }
+
     /// What a finding or a change is about, on `node` or on none.
     #[must_use]
     pub fn of(node: Option<&NodeId>, subject: &Subject) -> Self {
         let on = |kind, name: &str| Self { kind, name: name.into(), node: node.cloned() };
         match subject {
             Subject::Node => on(EntityKind::Node, node.map_or("", NodeId::as_str)),
-            Subject::Gpu { uuid, .. } => on(EntityKind::Gpu, uuid.as_str()),
+            Subject::Gpu { uuid, .. } => on(gpu_kind(uuid), uuid.as_str()),
             Subject::Process { pid, start_ticks, .. } => {
                 on(EntityKind::Process, &format!("{pid}@{start_ticks}"))
             }
@@ -56,6 +63,10 @@ impl Entity {
             }
         }
     }
+}
+
+fn gpu_kind(uuid: &GpuUuid) -> EntityKind {
+    if uuid.is_mig() { EntityKind::MigInstance } else { EntityKind::Gpu }
 }
 
 impl fmt::Display for Entity {

@@ -22,7 +22,7 @@ pub enum Subject {
     Gpu {
         /// NVIDIA's UUID.
         uuid: GpuUuid,
-        /// The driver's index, for people.
+        /// The driver's index, for people; of a MIG instance that of its GPU.
         index: Option<u32>,
     },
     /// A process on a GPU.
@@ -111,6 +111,9 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node => f.write_str("node"),
+            Self::Gpu { uuid, index: Some(index) } if uuid.is_mig() => {
+                write!(f, "{uuid} of GPU {index}")
+            }
             Self::Gpu { index: Some(index), .. } => write!(f, "GPU {index}"),
             Self::Gpu { uuid, index: None } => write!(f, "{uuid}"),
             Self::Process { pid, name, .. } => write!(f, "{name} (pid {pid})"),

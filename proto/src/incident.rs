@@ -59,6 +59,10 @@ pub struct Member {
     pub score: f64,
     /// What that rests on, the closest first; empty for the member that the incident was opened for.
     pub ties: Vec<Tie>,
+    /// How often it was raised of late, never calm for long between.
+    pub raises: u32,
+    /// It comes and goes: until it is calm, each time is not told.
+    pub flapping: bool,
     /// The GPUs that a model or a server runs on, as far as its node knows.
     pub gpus: Vec<GpuUuid>,
     /// What it names of the fleet, where it is of no node.
@@ -133,6 +137,10 @@ pub struct Incident {
     pub roots: Vec<Root>,
     /// The incident that took this one in.
     pub merged_into: Option<IncidentId>,
+    /// Incidents of which a person has said that they have another cause: they are never merged by
+    /// themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apart_from: Vec<IncidentId>,
 }
 
 /// Why a watcher is shown an incident.

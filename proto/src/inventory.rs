@@ -10,12 +10,12 @@ use crate::vocab::{
     Availability, GpuUuid, ModelName, ModelVersion, ServerName, SourceName, SourceState,
 };
 
-/// A GPU of a node.
+/// A GPU of a node, or a MIG instance of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     /// NVIDIA's UUID.
     pub uuid: GpuUuid,
-    /// The driver's index; may change with a reboot.
+    /// The driver's index; may change with a reboot. A MIG instance has that of its GPU.
     pub index: u32,
     /// E.g. `NVIDIA H100 80GB HBM3`.
     #[serde(default)]
@@ -33,6 +33,12 @@ pub struct Gpu {
     /// The driver cannot reach it.
     #[serde(default)]
     pub lost: bool,
+    /// Of a MIG instance: the GPU that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<GpuUuid>,
+    /// Of a MIG instance: e.g. `3g.40gb`; empty when unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub profile: String,
 }
 
 /// Upper bounds of what [`Served::latency`] counts, in microseconds, from the lowest; what took longer
@@ -134,7 +140,7 @@ pub struct Snapshot {
     /// Findings that are active.
     #[serde(default)]
     pub active: Vec<Finding>,
-    /// Its GPUs, by index.
+    /// Its GPUs, by index; the MIG instances of each after it.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
     /// Its servers, in config order.
@@ -149,6 +155,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The GPU that a MIG instance is a part of; `None` for a GPU, and where it is not known.
+    #[must_use]
+    pub fn parent_of(&self, uuid: &GpuUuid) -> Option<&GpuUuid> {
+        self.gpus.iter().find(|gpu| gpu.uuid == *uuid)?.parent.as_ref()
+    }
+
     /// A node of which nothing is known yet.
     pub fn empty(observed_at: Timestamp) -> Self {
         Self {
@@ -179,5 +191,16 @@ mod tests {
         assert_eq!(snapshot.servers[0].models[0].availability, Availability::Failed);
         let json = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
+    }
+
+    #[test]
+    fn an_instance_names_its_gpu_and_nothing_is_guessed() {
+        let said = r#"{"gpus":[{"uuid":"GPU-1","index":0},
+            {"uuid":"MIG-1","index":0,"parent":"GPU-1","profile":"3g.40gb"},
+            {"uuid":"MIG-2","index":0}]}"#;
+        let snapshot: Snapshot = serde_json::from_str(said).unwrap();
+        let parent = |uuid| snapshot.parent_of(&GpuUuid::new(uuid).unwrap()).map(GpuUuid::as_str);
+        assert_eq!(parent("MIG-1"), Some("GPU-1"));
+        assert_eq!([parent("GPU-1"), parent("MIG-2"), parent("MIG-3")], [None; 3]);
     }
 }

@@ -10,6 +10,7 @@
 //! - [`slo`]: what is promised of services, and what is left of it
 //! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
+//! - [`topology`]: what stands where and what depends on what
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
 
@@ -23,6 +24,7 @@ pub mod settings;
 pub mod shadow;
 pub mod slo;
 pub mod time;
+pub mod topology;
 pub mod trace;
 pub mod uplink;
 pub mod vocab;

@@ -208,14 +208,18 @@ words! {
 words! {
     /// What a thing of the fleet is.
     EntityKind, "kind of entity" {
+        /// What is run as one: some zones, or all there is.
+        Cluster = "cluster",
         /// A part of a site that fails together: its power, its network.
         Zone = "zone",
         /// A rack with its switch and its power.
         Rack = "rack",
         /// A node.
         Node = "node",
-        /// A GPU or MIG instance of a node.
+        /// A GPU of a node.
         Gpu = "gpu",
+        /// A part of a GPU with memory and cores of its own.
+        MigInstance = "mig-instance",
         /// A process on a GPU.
         Process = "process",
         /// A Triton server of a node.
@@ -232,8 +236,28 @@ words! {
         Driver = "driver",
         /// What users know: some models together.
         Service = "service",
+        /// Whom services or nodes belong to.
+        Tenant = "tenant",
         /// What somebody outside of the nodes has told.
         Alert = "alert",
+    }
+}
+
+words! {
+    /// How one thing of the fleet stands to another.
+    EdgeKind, "kind of edge" {
+        /// The second is a part of the first, or belongs to it.
+        Contains = "contains",
+        /// The first does the second's work: a replica that of its version, a model that of its
+        /// service.
+        Serves = "serves",
+        /// The first cannot do without the second: a replica without its GPU, a service without one
+        /// that it asks, a node without its driver.
+        DependsOn = "depends-on",
+        /// Two replicas are on the same GPU.
+        CoLocated = "co-located",
+        /// The first has been changed to the second.
+        ChangedBy = "changed-by",
     }
 }
 
@@ -521,6 +545,14 @@ names! {
 names! {
     /// A GPU or MIG instance by NVIDIA's UUID.
     GpuUuid, 96
+}
+
+impl GpuUuid {
+    /// Whether it is that of a MIG instance, as NVIDIA writes it.
+    #[must_use]
+    pub fn is_mig(&self) -> bool {
+        self.0.starts_with("MIG-")
+    }
 }
 names! {
     /// A Triton server by the name its agent's config gives it.

@@ -269,5 +269,7 @@ fn gpu(node: usize, index: usize) -> Gpu {
         memory_used_bytes: Some(61 << 30),
         utilization_ratio: Some(0.7),
         lost: false,
+        parent: None,
+        profile: String::new(),
     }
 }

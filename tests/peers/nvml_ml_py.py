@@ -34,6 +34,14 @@ SCENARIO = {
             ],
         },
         {"model": "t4", "uuid": "GPU-11111111-2222-3333-4444-555555555555", "pci_bus": 0x3B},
+        {
+            "model": "h100",
+            "mig": [
+                {"profile": "3g.40gb", "gpu_instance": 1, "memory_total": 40 * GIB},
+                {"profile": "1g.10gb", "gpu_instance": 9, "memory_total": 10 * GIB},
+            ],
+            "processes": [{"pid": 5151, "memory": 3 * GIB, "mig": 1}],
+        },
     ],
     "commands": [
         {"command": "set_utilization", "gpu": 0, "gpu_percent": 73, "memory_percent": 41},
@@ -83,10 +91,10 @@ def check_system(checks):
     checks.equal("driver version", pynvml.nvmlSystemGetDriverVersion(), "580.95.05")
     checks.equal("NVML version", pynvml.nvmlSystemGetNVMLVersion(), "13.580.95.05")
     checks.equal("CUDA version", pynvml.nvmlSystemGetCudaDriverVersion(), 13000)
-    checks.equal("device count", pynvml.nvmlDeviceGetCount(), 2)
+    checks.equal("device count", pynvml.nvmlDeviceGetCount(), 3)
     checks.equal("text of an error", pynvml.nvmlErrorString(15), "GPU is lost")
-    past_the_end = lambda: pynvml.nvmlDeviceGetHandleByIndex(2)
-    checks.fails("no third GPU", pynvml.NVML_ERROR_INVALID_ARGUMENT, past_the_end)
+    past_the_end = lambda: pynvml.nvmlDeviceGetHandleByIndex(3)
+    checks.fails("no fourth GPU", pynvml.NVML_ERROR_INVALID_ARGUMENT, past_the_end)
 
 
 def check_identity(checks, h100, t4):
@@ -137,6 +145,39 @@ def check_processes(checks, h100, t4):
     checks.fails("no new sample", pynvml.NVML_ERROR_NOT_FOUND, later)
     infos = pynvml.nvmlDeviceGetProcessesUtilizationInfo(h100, 0)
     checks.equal("use, later structure", [(info.pid, info.smUtil) for info in infos], [(4242, 61)])
+
+
+def check_mig(checks, cut, t4, control):
+    checks.equal("MIG mode", list(pynvml.nvmlDeviceGetMigMode(cut)), [1, 1])
+    checks.equal("MIG devices there can be", pynvml.nvmlDeviceGetMaxMigDeviceCount(cut), 7)
+    first, second = (pynvml.nvmlDeviceGetMigDeviceHandleByIndex(cut, slot) for slot in range(2))
+    none = lambda: pynvml.nvmlDeviceGetMigDeviceHandleByIndex(cut, 2)
+    checks.fails("no third MIG device", pynvml.NVML_ERROR_NOT_FOUND, none)
+    uuids = [pynvml.nvmlDeviceGetUUID(device) for device in (first, second)]
+    checks.equal("UUIDs of MIG devices", [uuid[:4] for uuid in uuids], ["MIG-", "MIG-"])
+    checks.equal("each its own", len(set(uuids)), 2)
+    name = pynvml.nvmlDeviceGetName(second)
+    checks.equal("name with the profile", name, "NVIDIA H100 80GB HBM3 MIG 1g.10gb")
+    whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(second)
+    checks.equal("the GPU of a MIG device", pynvml.nvmlDeviceGetIndex(whole), 2)
+    ids = (pynvml.nvmlDeviceGetGpuInstanceId(second), pynvml.nvmlDeviceGetComputeInstanceId(second))
+    checks.equal("ids of a MIG device", ids, (9, 0))
+    memory = [pynvml.nvmlDeviceGetMemoryInfo(device) for device in (first, second)]
+    seen = [(each.total, each.used) for each in memory]
+    checks.equal("memory of MIG devices", seen, [(40 * GIB, 0), (10 * GIB, 3 * GIB)])
+    listed = pynvml.nvmlDeviceGetComputeRunningProcesses(cut)
+    seen = [(process.pid, process.gpuInstanceId, process.computeInstanceId) for process in listed]
+    checks.equal("a process and its instance", seen, [(5151, 9, 0)])
+    use = lambda: pynvml.nvmlDeviceGetUtilizationRates(cut)
+    checks.fails("no utilisation under MIG", pynvml.NVML_ERROR_NOT_SUPPORTED, use)
+    mode = lambda: pynvml.nvmlDeviceGetMigMode(t4)
+    checks.fails("a T4 cannot be cut", pynvml.NVML_ERROR_NOT_SUPPORTED, mode)
+    refused = control.send("set_mig", gpu=2, mig=[])
+    expected = {"error": "process 5151 runs on a MIG device that would go"}
+    checks.equal("what is in use stays", refused, expected)
+    control.send("remove_process", gpu=2, pid=5151)
+    control.send("set_mig", gpu=2, mig=[])
+    checks.equal("whole again", pynvml.nvmlDeviceGetMigMode(cut)[0], 0)
 
 
 def check_heat_and_power(checks, h100, control):
@@ -199,7 +240,7 @@ def check_changes(checks, h100, control):
     control.send("ramp_memory", gpu=0, bytes_per_second=rate, limit=60 * GIB)
     checks.equal("memory ramps", pynvml.nvmlDeviceGetMemoryInfo(h100).used, 60 * GIB)
     refused = control.send("set_memory", gpu=7, used=0)
-    checks.equal("a wrong command is refused", refused, {"error": "no GPU 7: there are 2"})
+    checks.equal("a wrong command is refused", refused, {"error": "no GPU 7: there are 3"})
     nonsense = control.send("no_such_command")
     checks.equal("an unknown command is refused", list(nonsense), ["error"])
 
@@ -252,10 +293,11 @@ def run_checks():
     pynvml.nvmlInit()
     control = Control(os.environ["NVML_STANDIN_CONTROL"])
     check_system(checks)
-    h100, t4 = (pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(2))
+    h100, t4, cut = (pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(3))
     check_identity(checks, h100, t4)
     check_load(checks, h100)
     check_processes(checks, h100, t4)
+    check_mig(checks, cut, t4, control)
     check_heat_and_power(checks, h100, control)
     check_errors(checks, h100, t4, control)
     check_changes(checks, h100, control)

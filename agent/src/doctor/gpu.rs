@@ -82,9 +82,11 @@ fn examine_answer(answer: Answer, has_devices: bool) -> Vec<Check> {
 }
 
 fn examine_reading(reading: &GpuReading) -> Vec<Check> {
-    let count = reading.gpus.len();
+    let instances = reading.gpus.iter().filter(|gpu| gpu.parent.is_some()).count();
+    let count = reading.gpus.len() - instances;
     let plural = if count == 1 { "" } else { "s" };
-    let found = format!("driver {} answers: {count} GPU{plural}", reading.driver_version);
+    let cut = if instances == 0 { String::new() } else { format!(", {instances} MIG instances") };
+    let found = format!("driver {} answers: {count} GPU{plural}{cut}", reading.driver_version);
     let mut checks = vec![Check::good(AREA, found)];
     for gpu in &reading.gpus {
         for fault in &gpu.faults {

@@ -1,5 +1,6 @@
 //! What the sources read goes into the windows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gpuwarden_proto::vocab::{GpuUuid, ModelVersion, ServerName, SourceName};
@@ -14,6 +15,8 @@ use crate::window::{GpuWindow, ModelKey, ServerWindow, SourceWindow, Turn};
 
 /// The driver and the kernel log tell of one XID within this time.
 const XID_TOGETHER: Duration = Duration::from_secs(60);
+/// So long a MIG instance that is no more is remembered: longer than any finding of it takes to end.
+const INSTANCE_KEPT: Duration = Duration::from_secs(60);
 /// GPUs that are remembered: more than a machine can hold.
 const GPUS_MAX: usize = 256;
 
@@ -67,11 +70,27 @@ impl Engine {
             effects.push(change::driver(now, known, &reading.driver_version));
         }
         self.window.driver_version = reading.driver_version;
+        let seen: BTreeSet<GpuUuid> = reading.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
+        let cut: BTreeSet<GpuUuid> =
+            reading.gpus.iter().filter_map(|gpu| gpu.parent.clone()).collect();
         for sample in reading.gpus {
             self.gpu(now, &sample).push(now.moment, sample);
         }
+        self.sort_instances(now, &seen, &cut);
         self.report(now, "nvml", SourceReport::Seeing);
         Touched::Gpus
+    }
+
+    /// Which GPUs are cut, and which instances are no more: those of a GPU that was read without
+    /// them. They are remembered until what was found on them has ended.
+    fn sort_instances(&mut self, now: Now, seen: &BTreeSet<GpuUuid>, cut: &BTreeSet<GpuUuid>) {
+        for gpu in self.window.gpus.values_mut() {
+            gpu.cut = cut.contains(&gpu.uuid);
+            let read_without = gpu.parent.as_ref().is_some_and(|parent| seen.contains(parent));
+            gpu.gone = read_without && !seen.contains(&gpu.uuid);
+        }
+        let stays = |gpu: &GpuWindow| !gpu.gone || now.moment.since(gpu.read_at) < INSTANCE_KEPT;
+        self.window.gpus.retain(|_, gpu| stays(gpu));
     }
 
     /// The window of a GPU. One that the kernel log told of before the driver did is the same GPU.

@@ -5,7 +5,7 @@ use gpuwarden_proto::vocab::Availability;
 
 use super::Engine;
 use crate::sample::{Moment, Now};
-use crate::window::{GpuWindow, ModelWindow, Presence, ServerWindow};
+use crate::window::{GpuWindow, ModelWindow, Presence, ServerWindow, Window};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(10);
@@ -23,8 +23,9 @@ impl Engine {
 
     /// What is true now.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        let mut gpus: Vec<Gpu> = self.window.gpus.values().map(gpu).collect();
-        gpus.sort_by_key(|gpu| gpu.index);
+        let windows = self.window.gpus.values().filter(|gpu| !gpu.gone);
+        let mut gpus: Vec<Gpu> = windows.map(|one| gpu(one, &self.window)).collect();
+        gpus.sort_by_key(|gpu| (gpu.index, gpu.parent.is_some()));
         let source = |source: &crate::window::SourceWindow| Source {
             name: source.name.clone(),
             state: source.state(),
@@ -43,8 +44,10 @@ impl Engine {
     }
 }
 
-fn gpu(gpu: &GpuWindow) -> Gpu {
+fn gpu(gpu: &GpuWindow, window: &Window) -> Gpu {
     let memory = gpu.memory_now();
+    // An instance goes with its GPU.
+    let whole = gpu.parent.as_ref().and_then(|parent| window.gpus.get(parent)).unwrap_or(gpu);
     Gpu {
         uuid: gpu.uuid.clone(),
         index: gpu.index.unwrap_or(u32::MAX),
@@ -53,7 +56,9 @@ fn gpu(gpu: &GpuWindow) -> Gpu {
         memory_total_bytes: memory.map_or(0, |memory| memory.total_bytes),
         memory_used_bytes: memory.map(|memory| memory.used_bytes),
         utilization_ratio: gpu.utilization_ratio,
-        lost: gpu.lost_since.is_some(),
+        lost: whole.lost_since.is_some(),
+        parent: gpu.parent.clone(),
+        profile: gpu.profile.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ use nvml_wrapper::{Device, Nvml};
 use gpuwarden_proto::vocab::GpuUuid;
 
 use super::in_flight::InFlight;
+use super::mig::Instances;
 use super::process::Processes;
 use super::schedule::{Schedule, Tier};
 use crate::sample::{GpuMemory, GpuProcess, GpuSample, Moment, ProcessUse};
@@ -33,6 +34,7 @@ pub(super) struct Gpu {
     /// `None`, with the driver's reason, when it gives no handle.
     device: Result<Device<'static>, Refusal>,
     schedule: Schedule,
+    instances: Instances,
     /// Calls that this GPU does not have; not made again.
     unsupported: Vec<&'static str>,
     memory: Option<GpuMemory>,
@@ -117,6 +119,7 @@ impl Gpu {
         Self {
             identity,
             device,
+            instances: Instances::new(schedule.clone()),
             schedule,
             unsupported: Vec::new(),
             memory: None,
@@ -145,6 +148,7 @@ impl Gpu {
     pub(super) fn renew(&mut self, found: Found) {
         self.identity = found.identity;
         self.device = Ok(found.device);
+        self.instances.look_soon();
         self.unsupported.clear();
     }
 
@@ -166,15 +170,17 @@ impl Gpu {
 
     /// When it is to be read next.
     pub(super) fn next(&self) -> Moment {
-        self.schedule.next()
+        let own = self.schedule.next();
+        self.instances.next().map_or(own, |next| next.min(own))
     }
 
-    /// Reads what is due.
-    pub(super) fn read(&mut self, reader: &Reader<'_>, now: Moment) -> GpuSample {
+    /// Reads what is due, of the GPU and then of its instances.
+    pub(super) fn read(&mut self, reader: &Reader<'_>, now: Moment, to: &mut Vec<GpuSample>) {
         let mut sample = self.identity.clone();
         let asked = self.schedule.is_due(now);
         // Between readings a lost GPU stays lost; only an answer shows that it is back.
         sample.lost = self.lost && !asked;
+        let mut parts = Vec::new();
         match &self.device {
             Ok(device) => {
                 let mut asking = Asking {
@@ -182,12 +188,18 @@ impl Gpu {
                     index: self.identity.index,
                     in_flight: reader.in_flight,
                     unsupported: &mut self.unsupported,
+                    cut: self.instances.any(),
                     sample: &mut sample,
                 };
+                self.instances.look(&mut asking, now);
+                asking.cut = self.instances.any();
                 read_levels(&mut asking, &mut self.schedule, &mut self.memory, now);
-                read_processes(&mut asking, &mut self.schedule, self.memory, reader, now);
+                if self.schedule.take_processes(self.memory, now) {
+                    read_processes(&mut asking, &mut self.instances, reader);
+                }
                 read_use(&mut asking, &mut self.schedule, &mut self.use_seen, now);
                 read_condition(&mut asking, &mut self.schedule, now);
+                parts = self.instances.read(&mut asking, now);
             }
             Err(refusal) => {
                 sample.lost = refusal.lost;
@@ -200,22 +212,27 @@ impl Gpu {
         self.lost = sample.lost;
         let healthy = !sample.lost && sample.faults.is_empty();
         self.healthy = healthy && (asked || self.healthy);
-        sample
+        to.push(sample);
+        to.append(&mut parts);
     }
 }
 
 /// One round of questions to one GPU.
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     device: &'a Device<'static>,
     index: u32,
     in_flight: &'a InFlight,
-    unsupported: &'a mut Vec<&'static str>,
-    sample: &'a mut GpuSample,
+    /// Calls that this GPU does not have.
+    pub unsupported: &'a mut Vec<&'static str>,
+    /// It has MIG instances.
+    cut: bool,
+    /// What is read of it.
+    pub sample: &'a mut GpuSample,
 }
 
 impl Asking<'_> {
     /// Makes a call, unless this GPU is lost or does not have it. What fails is told in the sample.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &mut self,
         name: &'static str,
         call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>,
@@ -228,6 +245,8 @@ impl Asking<'_> {
             Err(NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_)) => {
                 self.unsupported.push(name);
             }
+            // Of a GPU that is cut some things are told to root alone; its instances tell them.
+            Err(NvmlError::NoPermission) if self.cut => self.unsupported.push(name),
             // A list outgrew its room again and again; it is simply not known this time.
             Err(NvmlError::InsufficientSize(_)) => {}
             Err(error) => {
@@ -265,21 +284,13 @@ fn read_levels(
     }
 }
 
-/// Who is on it.
-fn read_processes(
-    asking: &mut Asking<'_>,
-    schedule: &mut Schedule,
-    memory: Option<GpuMemory>,
-    reader: &Reader<'_>,
-    now: Moment,
-) {
-    if !schedule.take_processes(memory, now) {
-        return;
-    }
+/// Who is on it, and on which of its instances.
+fn read_processes(asking: &mut Asking<'_>, instances: &mut Instances, reader: &Reader<'_>) {
     let compute = "nvmlDeviceGetComputeRunningProcesses_v3";
     let Some(listed) = asking.ask(compute, |d| retry(|| d.running_compute_processes())) else {
         return;
     };
+    let listed = instances.take_processes(listed, reader.processes);
     let mut processes = Vec::with_capacity(listed.len());
     add_processes(&mut processes, listed, reader.processes);
     if processes.iter().any(|process| process.name == MPS_SERVER) {
@@ -290,9 +301,13 @@ fn read_processes(
     asking.sample.processes = Some(processes);
 }
 
-/// Adds what the driver listed; a process that it lists twice (once for each MIG instance) once,
-/// with its memory summed.
-fn add_processes(to: &mut Vec<GpuProcess>, listed: Vec<ProcessInfo>, processes: &Processes) {
+/// Adds what the driver listed; a process that it lists twice (once for each MIG instance that is not
+/// known) once, with its memory summed.
+pub(super) fn add_processes(
+    to: &mut Vec<GpuProcess>,
+    listed: Vec<ProcessInfo>,
+    processes: &Processes,
+) {
     for info in listed {
         let used_bytes = match info.used_gpu_memory {
             UsedGpuMemory::Used(bytes) => Some(bytes),

@@ -111,7 +111,8 @@ impl Sampler {
                     return ExitCode::FAILURE;
                 }
             }
-            let gpus = self.gpus.iter_mut().map(|gpu| gpu.read(&reader, now)).collect();
+            let mut gpus = Vec::with_capacity(self.gpus.len());
+            self.gpus.iter_mut().for_each(|gpu| gpu.read(&reader, now, &mut gpus));
             let driver_version = self.driver_version.clone();
             shared.output.write(&ProbeMessage::Gpus(GpuReading { driver_version, gpus }));
             if shared.output.closed() || shared.stop.wait(self.pause(options.interval)) {

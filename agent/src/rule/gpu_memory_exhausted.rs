@@ -8,7 +8,8 @@
 //! **Threshold.** Less than 1 % free while executions of its models fail (three, where the page does
 //! not say on which GPU they run); or less than 0.5 % free after
 //! a growth of at least 2 % of the memory within the last minute. A full but steady arena, as
-//! language model servers make it on purpose, is neither. Ends at twice the free memory.
+//! language model servers make it on purpose, is neither. Ends at twice the free memory. Of a GPU
+//! that is cut into MIG instances, each instance is judged by its own memory, and the GPU not at all.
 //!
 //! **False positives.** A server that is loading its arena right now and stops just short of full.
 //!
@@ -39,6 +40,9 @@ const FAILURES_UNPLACED_MIN: f64 = 3.0;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 fn check(gpu: &GpuWindow, context: &Context<'_>) -> Verdict {
+    if !gpu.has_own_memory() {
+        return Verdict::Quiet;
+    }
     let now = context.now.moment;
     let fresh = gpu.memory.newest().is_some_and(|(at, _)| now.since(*at) < Duration::from_secs(2));
     let Some(memory) = gpu.memory_now().filter(|_| fresh) else { return Verdict::Missing };
@@ -66,7 +70,7 @@ fn failed_backend(gpu: &GpuWindow, context: &Context<'_>) -> f64 {
     let models = context.window.servers.values().flat_map(|server| server.models.values());
     let failed = |model: &ModelWindow| {
         let failed = model.totals(context.now.moment, FAILURE_WINDOW).failed_backend;
-        let placed = model.gpus.contains(&gpu.uuid);
+        let placed = gpu.is_among(&model.gpus);
         let anywhere = model.gpus.is_empty() && failed >= FAILURES_UNPLACED_MIN;
         if placed || anywhere { failed } else { 0.0 }
     };
@@ -84,7 +88,8 @@ fn observed(
     let failures =
         if failed > 0.0 { format!(", {failed:.0} executions failed") } else { String::new() };
     let summary = format!(
-        "memory is gone: {:.2} of {:.1} GiB free{failures}",
+        "{} is gone: {:.2} of {:.1} GiB free{failures}",
+        gpu.memory_words(),
         memory.free_bytes as f64 / GIB,
         memory.total_bytes as f64 / GIB,
     );

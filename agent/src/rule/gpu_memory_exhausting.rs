@@ -7,7 +7,7 @@
 //!
 //! **Threshold.** Growth in at least four of five equal parts of the window, and less than
 //! `rules.exhaustion_horizon` (60 s) to the end at this pace. Ends when the pace would take three
-//! times as long.
+//! times as long. Of a GPU that is cut into MIG instances, each instance is judged, and the GPU not.
 //!
 //! **False positives.** A server that loads a model takes memory quickly and stops. So nothing is
 //! said while a model of this node is loading, nor of a process that was first seen less than 30 s
@@ -39,6 +39,9 @@ const YOUNG: Duration = Duration::from_secs(30);
 const MIB: f64 = (1_u64 << 20) as f64;
 
 fn check(gpu: &GpuWindow, context: &Context<'_>) -> Verdict {
+    if !gpu.has_own_memory() {
+        return Verdict::Quiet;
+    }
     let now = context.now.moment;
     let readings = readings(gpu, now);
     let covers = readings.first().is_some_and(|(at, _)| now.0.as_secs_f64() - at >= 9.0);
@@ -134,7 +137,11 @@ fn observed(
     };
     Verdict::Firing(Observation {
         grade: Grade::Warning,
-        summary: format!("memory gone in {left_s:.0} s at {:.0} MiB/s{by}", slope / MIB),
+        summary: format!(
+            "{} gone in {left_s:.0} s at {:.0} MiB/s{by}",
+            gpu.memory_words(),
+            slope / MIB
+        ),
         evidence: vec![
             Evidence::new("time to exhaustion", left_s, Unit::Seconds).against(horizon_s),
             Evidence::new("growth", slope, Unit::BytesPerSecond).over(WINDOW.as_secs_f64()),

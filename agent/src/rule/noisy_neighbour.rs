@@ -91,10 +91,14 @@ fn check(model: &ModelWindow, context: &Context<'_>) -> Verdict {
 }
 
 /// Whether the model may run on this GPU. Where the page does not say, it may run where its server
-/// holds memory, and on the only GPU there is.
+/// holds memory, and on the only GPU there is. MIG instances of one GPU do not share their cores: what
+/// is busy on another is no neighbour.
 fn shares(model: &ModelWindow, gpu: &GpuWindow, context: &Context<'_>) -> bool {
+    if !gpu.has_own_memory() {
+        return false;
+    }
     if !model.gpus.is_empty() {
-        return model.gpus.contains(&gpu.uuid);
+        return gpu.is_among(&model.gpus);
     }
     context.window.gpus.len() == 1 || gpu.processes.iter().any(GpuProcess::is_server)
 }

@@ -55,6 +55,8 @@ fn gpu(index: u32, lost: bool) -> Gpu {
         memory_used_bytes: Some(61 << 30),
         utilization_ratio: (index == 0).then_some(0.93),
         lost,
+        parent: None,
+        profile: String::new(),
     }
 }
 

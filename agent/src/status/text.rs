@@ -25,7 +25,8 @@ pub fn render(status: &Status) -> String {
     }
     page.head("GPUS", snapshot.gpus.len());
     for gpu in &snapshot.gpus {
-        page.line(2, &gpu_line(gpu));
+        let indent = if gpu.parent.is_some() { 4 } else { 2 };
+        page.line(indent, &gpu_line(gpu));
     }
     page.head("SERVERS", snapshot.servers.len());
     for server in &snapshot.servers {
@@ -115,10 +116,20 @@ fn gpu_line(gpu: &Gpu) -> String {
     if gpu.lost {
         return format!("{} {:<26} LOST, the driver cannot reach it", gpu.index, gpu.name);
     }
+    if gpu.parent.is_some() {
+        return instance_line(gpu);
+    }
     let used = gpu.memory_used_bytes.map_or("?".to_owned(), bytes);
     let busy = gpu.utilization_ratio.map_or("?".to_owned(), |r| format!("{:.0}", r * 100.0));
     let total = bytes(gpu.memory_total_bytes);
     format!("{} {:<26} {used} of {total} used, {busy} % busy", gpu.index, gpu.name)
+}
+
+fn instance_line(instance: &Gpu) -> String {
+    let used = instance.memory_used_bytes.map_or("?".to_owned(), bytes);
+    let total = bytes(instance.memory_total_bytes);
+    let profile = if instance.profile.is_empty() { "profile unknown" } else { &instance.profile };
+    format!("MIG {profile:<10} {used} of {total} used, {}", instance.uuid)
 }
 
 fn model_line(model: &Model) -> String {

@@ -61,6 +61,14 @@ pub struct GpuWindow {
     pub use_by_process: BTreeMap<u32, Ring<(u64, f64)>>,
     /// XIDs, oldest first.
     pub xids: Vec<XidRecord>,
+    /// Of a MIG instance: the GPU that it is a part of.
+    pub parent: Option<GpuUuid>,
+    /// Of a MIG instance: its profile; empty when unknown.
+    pub profile: String,
+    /// It is cut into MIG instances, which have its memory: they speak of it, each of its own.
+    pub cut: bool,
+    /// A MIG instance that is no more.
+    pub gone: bool,
 }
 
 impl GpuWindow {
@@ -80,6 +88,10 @@ impl GpuWindow {
             first_listed: BTreeMap::new(),
             use_by_process: BTreeMap::new(),
             xids: Vec::new(),
+            parent: sample.parent.clone(),
+            profile: sample.profile.clone(),
+            cut: false,
+            gone: false,
         }
     }
 
@@ -88,10 +100,32 @@ impl GpuWindow {
         Subject::Gpu { uuid: self.uuid.clone(), index: self.index }
     }
 
+    /// Whether its memory is there and its own, so that a rule can judge it.
+    pub fn has_own_memory(&self) -> bool {
+        !self.cut && !self.gone
+    }
+
+    /// Its memory, as people say it.
+    pub fn memory_words(&self) -> String {
+        match (&self.parent, self.profile.as_str()) {
+            (None, _) => "memory".to_owned(),
+            (Some(_), "") => "memory of a MIG instance".to_owned(),
+            (Some(_), profile) => format!("memory of a {profile} instance"),
+        }
+    }
+
+    /// Whether what says to run on `gpus` runs here. A page may name the whole GPU where the server
+    /// has one instance of it: then it is where a server holds memory.
+    pub fn is_among(&self, gpus: &[GpuUuid]) -> bool {
+        let whole = self.parent.as_ref().is_some_and(|parent| gpus.contains(parent));
+        gpus.contains(&self.uuid) || whole && self.processes.iter().any(GpuProcess::is_server)
+    }
+
     /// Takes in a reading. What was not read leaves what is remembered as it is.
     pub fn push(&mut self, now: Moment, sample: GpuSample) {
         self.index = Some(sample.index);
         self.read_at = now;
+        self.gone = false;
         self.lost_since = match (sample.lost, self.lost_since) {
             (true, since) => since.or(Some(now)),
             (false, _) => None,

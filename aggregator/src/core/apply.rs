@@ -55,6 +55,8 @@ impl Core {
                 reply(answer, newest);
             }
             Request::Objectives(answer) => reply(answer, self.slo.standings(now)),
+            Request::Tree(deepest, answer) => reply(answer, self.state.tree(deepest)),
+            Request::Portrait(name, answer) => reply(answer, self.state.portrait(&name)),
         }
     }
 
@@ -184,9 +186,9 @@ impl Core {
             self.journal(now, Word::Command(id, command.clone()));
         }
         match self.state.command(now, id, command, &mut touched) {
-            Ok(()) => {
+            Ok(shown) => {
                 self.note(touched);
-                self.pending.answer(id, answer);
+                self.pending.answer(shown, answer);
             }
             Err(refusal) => {
                 let over = self.board.incident(id).and_then(|incident| incident.resolved_at);

@@ -128,6 +128,10 @@ impl Pending {
             let known = self.touched.entry(id).or_insert(change);
             if change == WatchChange::Resolved {
                 *known = change;
+            } else if *known == WatchChange::Resolved {
+                // What was over goes on.
+                *known = change;
+                self.over.remove(&id);
             }
         }
         for id in touched.ranked {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{DifferenceKind, IncidentId, NodeId};
@@ -207,6 +207,10 @@ impl Core {
         };
         let over = touched.over.iter().map(|incident| (incident.id, Arc::new(incident.clone())));
         shadow.over.extend(over);
+        // What was over may go on.
+        let goes_on = |change: &WatchChange| *change != WatchChange::Resolved;
+        let going_on = touched.changed.iter().filter(|(_, change)| goes_on(change));
+        going_on.for_each(|(id, _)| drop(shadow.over.remove(id)));
     }
 
     /// What the candidate would have done otherwise; `None` where there is none.

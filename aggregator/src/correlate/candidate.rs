@@ -103,7 +103,7 @@ impl State {
     }
 
     /// What speaks for a new finding and a member on the same node having one cause.
-    fn tie(
+    pub(super) fn tie(
         &self,
         new: Clue<'_>,
         anchor: &Member,

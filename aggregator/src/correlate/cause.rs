@@ -328,17 +328,31 @@ pub fn near(a: Clue<'_>, b: Clue<'_>) -> Option<Nearness> {
     if let (Some(a), Some(b)) = (server(a.subject), server(b.subject)) {
         return (a == b).then_some(Nearness::Server);
     }
-    let (mut ours, mut theirs) = (gpus(a).peekable(), gpus(b).peekable());
-    if ours.peek().is_none() || theirs.peek().is_none() {
+    if gpus(a).next().is_none() || gpus(b).next().is_none() {
         return Some(Nearness::Node);
     }
-    ours.any(|gpu| gpus(b).any(|other| other == gpu)).then_some(Nearness::Gpu)
+    share_gpu(a, b).then_some(Nearness::Gpu)
 }
 
-/// Whether two findings are known to be on the same GPU.
+/// Whether two findings are known to be on the same GPU. Two MIG instances of one GPU share nothing;
+/// what the whole GPU has, each of them has.
 #[must_use]
 pub fn share_gpu(a: Clue<'_>, b: Clue<'_>) -> bool {
-    a.node == b.node && gpus(a).any(|gpu| gpus(b).any(|other| other == gpu))
+    a.node == b.node && gpus(a).any(|gpu| gpus(b).any(|other| gpu.meets(other)))
+}
+
+/// A GPU that a finding is about.
+#[derive(Debug, Clone, Copy)]
+struct Named<'a> {
+    uuid: &'a GpuUuid,
+    /// It is named only as the GPU of the MIG instance before it.
+    as_whole: bool,
+}
+
+impl Named<'_> {
+    fn meets(self, other: Named<'_>) -> bool {
+        self.uuid == other.uuid && !(self.as_whole && other.as_whole)
+    }
 }
 
 fn model(subject: &Subject) -> Option<(&ServerName, &str)> {
@@ -360,8 +374,9 @@ fn server(subject: &Subject) -> Option<&str> {
     }
 }
 
-/// The GPUs that a finding is about: its own, else those of the ones it blames.
-fn gpus<'a>(clue: Clue<'a>) -> impl Iterator<Item = &'a GpuUuid> {
+/// The GPUs that a finding is about: its own, else those of the ones it blames. A MIG instance is
+/// followed by the GPU that it is a part of.
+fn gpus<'a>(clue: Clue<'a>) -> impl Iterator<Item = Named<'a>> {
     let of_subject = |subject: &'a Subject| match subject {
         Subject::Gpu { uuid, .. } => Some(uuid),
         Subject::Process { gpu, .. } => Some(gpu),
@@ -369,5 +384,9 @@ fn gpus<'a>(clue: Clue<'a>) -> impl Iterator<Item = &'a GpuUuid> {
     };
     let blamed = if clue.gpus.is_empty() { clue.suspects } else { &[] };
     let subjects = std::iter::once(clue.subject).chain(blamed.iter().map(|each| &each.subject));
-    subjects.filter_map(of_subject).chain(clue.gpus)
+    let named = subjects.filter_map(of_subject).chain(clue.gpus);
+    named.scan(false, |after_instance, uuid| {
+        let as_whole = std::mem::replace(after_instance, uuid.is_mig()) && !uuid.is_mig();
+        Some(Named { uuid, as_whole })
+    })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::time::spoken;
-use gpuwarden_proto::vocab::{IncidentType, ModelName, NodeId};
+use gpuwarden_proto::vocab::{GpuUuid, IncidentType, ModelName, NodeId};
 
 use super::State;
 use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of, site};
@@ -76,7 +76,12 @@ impl State {
         let snapshot =
             clue.node.and_then(|node| self.nodes.get(node)).and_then(|node| node.snapshot.as_ref());
         let models = snapshot.into_iter().flat_map(|s| &s.servers).flat_map(|s| &s.models);
-        let there = models.filter(|model| model.gpus.is_empty() || model.gpus.contains(uuid));
+        // A page may name the whole GPU where the model runs on one instance of it.
+        let whole = snapshot.and_then(|snapshot| snapshot.parent_of(uuid));
+        let is_there = |gpus: &[GpuUuid]| {
+            gpus.is_empty() || gpus.contains(uuid) || whole.is_some_and(|gpu| gpus.contains(gpu))
+        };
+        let there = models.filter(|model| is_there(&model.gpus));
         there.filter_map(|model| recent(&model.name)).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! When enough parts of one thing fail together, the thing has failed: racks, zones, drivers.
+//! When enough parts of one thing fail together, the thing has failed: racks, zones, clusters, drivers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,13 +26,18 @@ const TOGETHER_CHANGED: Duration = Duration::from_secs(45 * 60);
 const NODES_MIN: usize = 3;
 /// Of a zone, so many racks. A rack is not called failed lightly, so that two are enough.
 const RACKS_MIN: usize = 2;
+/// Of a cluster, so many zones.
+const ZONES_MIN: usize = 2;
 /// So long what failed as a whole takes in its parts.
 const GROWTH: Duration = Duration::from_secs(30 * 60);
 
 impl State {
-    /// By the rack, the zone or the driver version that has failed as a whole.
+    /// By the rack, the zone, the cluster or the driver version that has failed as a whole.
     pub(super) fn grouped(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
-        for group in self.groups_of(Some(node), finding.rule, finding.raised_at) {
+        let cluster = self.graph.group_of(node, EntityKind::Cluster);
+        let cluster = cluster.filter(|_| finding.rule == RuleId::NodeLost);
+        let groups = self.groups_of(Some(node), finding.rule, finding.raised_at);
+        for group in groups.into_iter().chain(cluster) {
             for id in self.index.of(&group) {
                 let scope = self.cases.get(&id).and_then(Case::scope);
                 let fits =
@@ -49,7 +54,9 @@ impl State {
         }
     }
 
-    /// Things of the fleet whose failure as a whole would explain this finding, the smallest first.
+    /// Things of the fleet whose failure as a whole would explain this finding, the smallest first. A
+    /// cluster is looked at only when a zone of it has failed, so that a storm does not look at all of
+    /// it for each node.
     pub(super) fn groups_of(
         &self,
         node: Option<&NodeId>,
@@ -57,21 +64,16 @@ impl State {
         at: Timestamp,
     ) -> Vec<Entity> {
         let Some(node) = node else { return Vec::new() };
-        let named = |kind, name: Option<&std::sync::Arc<str>>| {
-            name.map(|name| Entity { kind, name: std::sync::Arc::clone(name), node: None })
-        };
+        let of = |kind| self.graph.group_of(node, kind);
         if matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake) {
-            return named(EntityKind::Rack, self.graph.rack(node)).into_iter().collect();
+            return of(EntityKind::Rack).into_iter().collect();
         }
         if rule == RuleId::NodeLost {
-            let rack = named(EntityKind::Rack, self.graph.rack(node));
-            let zone = named(EntityKind::Zone, self.graph.zone(node));
-            return rack.into_iter().chain(zone).collect();
+            return [EntityKind::Rack, EntityKind::Zone].into_iter().filter_map(of).collect();
         }
         let changed = || self.changes.of_driver(node, at);
         if type_of(rule) == IncidentType::GpuHardware && changed().is_some() {
-            let driver = self.graph.site(node).and_then(|site| site.driver.as_ref());
-            return named(EntityKind::Driver, driver).into_iter().collect();
+            return of(EntityKind::Driver).into_iter().collect();
         }
         Vec::new()
     }
@@ -89,13 +91,17 @@ impl State {
         for group in groups {
             // It may have become part of another with the group before.
             let id = self.merged.home(id);
+            let own = self.cases.get(&id).and_then(Case::scope).map(|scope| scope.entity.kind);
             self.index.note(id, group.clone());
             let scoped = |id: &IncidentId| {
                 let scope = self.cases.get(id).and_then(Case::scope);
                 scope.is_some_and(|scope| scope.entity == group && alike(scope.rule, rule))
             };
-            let own = self.cases.get(&id).and_then(Case::scope);
-            let covered = own.is_some_and(|scope| scope.entity.kind == EntityKind::Zone);
+            let covered = match own {
+                Some(EntityKind::Cluster) => true,
+                Some(EntityKind::Zone) => group.kind != EntityKind::Cluster,
+                _ => false,
+            };
             if covered || self.index.all(&group).any(|each| scoped(&each)) {
                 continue;
             }
@@ -108,10 +114,10 @@ impl State {
 
     /// How many parts of a thing must fail together.
     fn enough(&self, group: &Entity) -> usize {
-        let size = self.graph.size(group);
         match group.kind {
+            EntityKind::Cluster => ZONES_MIN,
             EntityKind::Zone => RACKS_MIN,
-            _ => NODES_MIN.min(size.max(2)),
+            _ => NODES_MIN.min(self.graph.size(group).max(2)),
         }
     }
 
@@ -126,13 +132,16 @@ impl State {
         let at = self.raised_last(newest, group, rule);
         let mut parts: BTreeSet<&str> = BTreeSet::new();
         let mut incidents = Vec::new();
-        for id in self.index.all(group) {
+        for id in self.told_of(group) {
             let Some(case) = self.cases.get(&id) else { continue };
-            let failed = match (group.kind, case.scope()) {
-                (EntityKind::Zone, Some(scope))
-                    if scope.entity.kind == EntityKind::Rack && alike(scope.rule, rule) =>
+            let part = part_of(group.kind);
+            let failed = match case.scope() {
+                Some(scope)
+                    if Some(scope.entity.kind) == part.map(|(kind, _)| kind)
+                        && alike(scope.rule, rule) =>
                 {
-                    let soon = scope.at.since(at).max(at.since(scope.at)) <= TOGETHER * 2;
+                    let within = part.map_or(TOGETHER, |(_, within)| within);
+                    let soon = scope.at.since(at).max(at.since(scope.at)) <= within;
                     soon.then(|| parts.insert(&scope.entity.name)).is_some()
                 }
                 _ => {
@@ -141,7 +150,7 @@ impl State {
                     let nodes = together.filter_map(|member| member.node.as_ref());
                     let nodes: Vec<&str> = nodes.map(NodeId::as_str).collect();
                     // A node is no part of a zone by itself, but goes with it.
-                    if group.kind != EntityKind::Zone {
+                    if part.is_none() {
                         parts.extend(&nodes);
                     }
                     !nodes.is_empty()
@@ -152,6 +161,16 @@ impl State {
             }
         }
         (parts.len(), incidents)
+    }
+
+    /// Incidents that tell of a thing: of a cluster, those of its zones.
+    fn told_of(&self, group: &Entity) -> BTreeSet<IncidentId> {
+        let zones = match group.kind {
+            EntityKind::Cluster => self.view().holds(group),
+            _ => Vec::new(),
+        };
+        let all = std::iter::once(group).chain(&zones);
+        all.flat_map(|each| self.index.all(each)).collect()
     }
 
     fn raised_last(&self, id: IncidentId, group: &Entity, rule: RuleId) -> Timestamp {
@@ -197,11 +216,14 @@ impl State {
     ) {
         let Some(into) = incidents.iter().copied().min() else { return };
         let what = match group.kind {
+            EntityKind::Cluster => "zones",
             EntityKind::Zone => "racks",
             _ => "nodes",
         };
         let reason = format!("{parts} {what} of {group} failed together");
-        for from in incidents.iter().copied().filter(|id| *id != into) {
+        let others = incidents.iter().copied().filter(|id| *id != into);
+        let others: Vec<IncidentId> = others.filter(|id| self.may_unite(*id, into)).collect();
+        for from in others {
             self.merge(now, from, into, &reason, touched);
         }
         if let Some(case) = self.cases.get_mut(&into) {
@@ -216,17 +238,23 @@ impl State {
             self.lead(now, into, slot);
         }
         self.index.note(into, group.clone());
-        if let Some(larger) = self.larger(group).filter(|_| rule == RuleId::NodeLost) {
+        if let Some(larger) = self.graph.larger(group).filter(|_| rule == RuleId::NodeLost) {
             self.gather(now, into, rule, vec![larger], touched);
         }
         touched.change(into);
         self.unranked.insert(into);
     }
+}
 
-    /// The zone of a rack.
-    fn larger(&self, group: &Entity) -> Option<Entity> {
-        let zone = self.graph.zone_of_rack(group)?;
-        Some(Entity { kind: EntityKind::Zone, name: zone.clone(), node: None })
+/// What a larger thing is made of, and within how long so many of these must fail; `None` for what is
+/// made of nodes.
+const fn part_of(kind: EntityKind) -> Option<(EntityKind, Duration)> {
+    match kind {
+        EntityKind::Cluster => {
+            Some((EntityKind::Zone, Duration::from_secs(3 * TOGETHER.as_secs())))
+        }
+        EntityKind::Zone => Some((EntityKind::Rack, Duration::from_secs(2 * TOGETHER.as_secs()))),
+        _ => None,
     }
 }
 

@@ -50,11 +50,14 @@ impl State {
                 self.open_beside(now, node, key, &finding, &best, touched)
             }
             Some(best) => self.add(now, node, key, finding, &best, touched),
-            None => {
-                let id = self.open_for(now, node, key, finding, touched);
-                self.suggest(now, id, &candidates);
-                id
-            }
+            None => match self.reopenable(now, node, &key) {
+                Some(before) => self.reopen(now, node, &key, finding, before, touched),
+                None => {
+                    let id = self.open_for(now, node, key, finding, touched);
+                    self.suggest(now, id, &candidates);
+                    id
+                }
+            },
         };
         let Some(id) = id else { return };
         self.absorb(now, node, id, &candidates, touched);
@@ -167,9 +170,10 @@ impl State {
             let Some(case) = self.cases.get(&other.incident) else { continue };
             let own = |member: &Member| member.node.is_none() || member.node.as_ref() == node;
             let here = case.incident().members.iter().all(own);
+            let may = self.may_unite(other.incident, into);
             let far =
                 other.reasons.has(Evidence::Dependency) || other.reasons.has(Evidence::Overload);
-            if (here || far) && case.scope().is_none() {
+            if (here || far) && may && case.scope().is_none() {
                 self.merge(now, other.incident, into, &other.reasons.to_string(), touched);
             }
         }
@@ -192,6 +196,7 @@ impl State {
             far && each.incident != id
                 && each.reasons.score() >= ATTACH
                 && self.cases.contains_key(&each.incident)
+                && self.may_unite(id, each.incident)
         };
         let Some(other) = others.iter().find(tied).filter(|_| whole) else { return id };
         let (from, into) = match other.reasons.has(Evidence::Dependency) {

@@ -26,6 +26,9 @@ impl State {
         if let Some(node) = node.filter(|_| finding.gpus.is_empty()) {
             finding.gpus = self.gpus_of(node, &finding.subject);
         }
+        if let Some(node) = node {
+            finding.gpus = self.with_parents(node, &finding.subject, &finding.gpus);
+        }
         let key: Key = (finding.rule, finding.subject.identity());
         let place = self.ledger(node).and_then(|findings| findings.get(&key)).copied();
         let place = place.map(|place| self.at_home(place));
@@ -33,6 +36,9 @@ impl State {
         match (place, finding.phase) {
             (Some(place), _) if place.settled => {
                 self.settled(now, node, &key, place, finding, touched);
+            }
+            (_, Phase::Cleared) if backlog => {
+                self.ended_before(now, node, &key, observed_at, touched);
             }
             // The snapshot has said more of it already.
             (Some(_), _) if backlog => {}
@@ -44,7 +50,14 @@ impl State {
                 self.again(now, node, &key, place, finding, touched);
             }
             (None, Phase::Cleared) => {}
-            (None, Phase::Raised | Phase::Updated) => self.join(now, node, key, finding, touched),
+            (None, Phase::Raised | Phase::Updated) => {
+                let late = node.filter(|_| backlog);
+                let over_at = late.and_then(|node| self.over_before_told(node, &finding));
+                match late.zip(over_at) {
+                    Some((node, over_at)) => self.late(now, node, finding, over_at, touched),
+                    None => self.join(now, node, key, finding, touched),
+                }
+            }
         }
     }
 
@@ -93,7 +106,7 @@ impl State {
         }
     }
 
-    fn again(
+    pub(super) fn again(
         &mut self,
         now: Timestamp,
         node: Option<&NodeId>,
@@ -104,8 +117,14 @@ impl State {
     ) {
         let Some(case) = self.cases.get_mut(&place.incident) else { return };
         let raised_at = finding.raised_at;
-        case.again(place.slot, finding, now);
-        touched.change(place.incident);
+        if case.again(place.slot, finding, now) {
+            touched.change(place.incident);
+        } else {
+            touched.refreshed.insert(place.incident);
+        }
+        if case.is_flapping() {
+            self.flapping.insert(place.incident);
+        }
         self.quiet.remove(&place.incident);
         self.keep(node, key.clone(), Place { active: true, raised_at, ..place });
         self.review_replicas(node, key.0, &key.1);
@@ -134,8 +153,11 @@ impl State {
         }
         self.review_replicas(node, key.0, &key.1);
         let Some(case) = self.cases.get_mut(&incident) else { return };
-        case.clear(slot, at, why, now);
-        touched.change(incident);
+        if case.clear(slot, at, why, now) {
+            touched.change(incident);
+        } else {
+            touched.refreshed.insert(incident);
+        }
         if case.active() == 0 {
             self.quiet.insert(incident);
         }

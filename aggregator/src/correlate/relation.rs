@@ -168,7 +168,7 @@ const fn suffers(rule: RuleId) -> bool {
 
 /// The same model has the same trouble on another node. What is an effect of something on its own
 /// node says nothing about others.
-fn kin(
+pub(super) fn kin(
     node: &NodeId,
     finding: &Finding,
     model: &ModelName,

@@ -1,3 +1,4 @@
+mod again;
 mod order;
 mod properties;
 
@@ -9,6 +10,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{Stage, at};
+
+mod wholes;
 
 fn play(script: &str) -> String {
     Stage::new(Policy::default()).play(script).shown()
@@ -268,9 +271,7 @@ fn a_quiet_incident_resolves_and_the_next_finding_opens_another() {
     assert_eq!(stage.state.open(), 1, "it was active again after 10 s");
     stage.play("100 tick\n101 node-a raise queue-backup bert");
     insta::assert_snapshot!(stage.shown(), @r"
-    #1 P3 high-latency resolved: queue-backup: service is degraded
-      node-a model bert queue-backup (over): first seen
-    #2 P3 high-latency open: queue-backup: service is degraded
+    #1 P3 high-latency open: queue-backup: service is degraded
       node-a model bert queue-backup: first seen
     ");
 }

@@ -18,8 +18,10 @@ const NAME_MAX_BYTES: usize = 253;
 /// What a topology file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// The cluster's name; empty when it has none.
-    pub cluster: String,
+    /// The cluster of all that does not say another.
+    pub cluster: Option<Arc<str>>,
+    /// The cluster of each zone that has one of its own.
+    pub zones: BTreeMap<Arc<str>, Arc<str>>,
     /// The rack of each node.
     pub nodes: BTreeMap<NodeId, Arc<str>>,
     /// The zone of each rack.
@@ -31,8 +33,8 @@ pub struct Topology {
 /// Some models that together do what a user asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
-    /// Whose it is; empty when it is nobody's in particular.
-    pub tenant: String,
+    /// Whose it is; `None` when it is nobody's in particular.
+    pub tenant: Option<Arc<str>>,
     /// The models it is made of.
     pub models: Vec<ModelName>,
     /// Services it asks.
@@ -57,13 +59,13 @@ impl Topology {
 }
 
 fn read(root: &mut Section<'_>) -> Topology {
-    let mut topology = Topology {
-        cluster: root.parsed("cluster", |text| Ok(text.to_owned())).unwrap_or_default(),
-        ..Topology::default()
-    };
-    // Zones need no section of their own; one may stand there all the same.
-    for mut zone in sections(root, "zone") {
-        zone.required("name", name);
+    let mut topology = Topology { cluster: root.parsed("cluster", name), ..Topology::default() };
+    // Zones need no section of their own, but where they are of another cluster.
+    for mut section in sections(root, "zone") {
+        let zone = section.required("name", name);
+        if let (Some(zone), Some(cluster)) = (zone, section.parsed("cluster", name)) {
+            topology.zones.insert(zone, cluster);
+        }
     }
     for mut section in sections(root, "rack") {
         rack(&mut section, &mut topology);
@@ -102,7 +104,7 @@ fn rack(section: &mut Section<'_>, topology: &mut Topology) {
 fn service(section: &mut Section<'_>, topology: &mut Topology) {
     let Some(called) = section.required("name", name) else { return };
     let service = Service {
-        tenant: section.parsed("tenant", |text| Ok(text.to_owned())).unwrap_or_default(),
+        tenant: section.parsed("tenant", name),
         models: section.list("models", |text| ModelName::new(text).map_err(|e| e.to_string())),
         depends_on: section.list("depends_on", name),
         critical: section.flag("critical", false),
@@ -132,13 +134,16 @@ mod tests {
 
     #[test]
     fn a_topology_is_read() {
-        let text = "cluster = \"c1\"\n[[zone]]\nname = \"a\"\n\
+        let text = "cluster = \"c1\"\n[[zone]]\nname = \"a\"\ncluster = \"c2\"\n\
                     [[rack]]\nname = \"r1\"\nzone = \"a\"\nnodes = [\"n1\", \"n2\"]\n\
                     [[service]]\nname = \"search\"\ntenant = \"shop\"\nmodels = [\"bert\"]\n\
                     depends_on = [\"features\"]\ncritical = true\navailability = 0.999\n";
         let topology = Topology::parse("t.toml", text).unwrap();
         assert_eq!(topology.nodes.len(), 2);
         assert_eq!(topology.racks["r1"].as_ref(), "a");
+        assert_eq!(topology.cluster.as_deref(), Some("c1"));
+        assert_eq!(topology.zones["a"].as_ref(), "c2");
+        assert_eq!(topology.services["search"].tenant.as_deref(), Some("shop"));
         assert!(topology.services["search"].critical);
         assert_eq!(topology.services["search"].objectives.len(), 1);
     }

@@ -1,5 +1,7 @@
 //! What a person may do to an incident, and why it may be refused.
 
+use std::collections::BTreeSet;
+
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState};
 use thiserror::Error;
@@ -26,6 +28,24 @@ pub enum Command {
         by: String,
         /// What.
         text: String,
+    },
+    /// Goes on as another.
+    Merge {
+        /// Who.
+        by: String,
+        /// As which.
+        into: IncidentId,
+        /// Why.
+        reason: String,
+    },
+    /// Members have a cause of their own.
+    Split {
+        /// Who.
+        by: String,
+        /// Which, counted from 1.
+        members: Vec<u32>,
+        /// Why.
+        reason: String,
     },
     /// Ends it.
     Resolve {
@@ -65,6 +85,17 @@ pub enum Refusal {
         /// One of them.
         first: String,
     },
+    /// It cannot go on as itself.
+    #[error("{0} cannot be merged into itself")]
+    Itself(IncidentId),
+    /// These members cannot be taken out.
+    #[error("{id} has {members} members, counted from 1: name some of them, and not all")]
+    NotToSplit {
+        /// Which.
+        id: IncidentId,
+        /// How many members it has.
+        members: usize,
+    },
     /// Something must be said and was not.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -92,6 +123,8 @@ impl Case {
             Command::Acknowledge { by } => self.acknowledge(by, now),
             Command::Note { by, text } => self.tell(now, Kind::Note, &by, text),
             Command::Resolve { by, reason, .. } => self.resolve(&by, &reason, now),
+            // What concerns more than this incident is done by who knows the others.
+            Command::Merge { .. } | Command::Split { .. } => {}
         }
         self.touch(now);
         Ok(())
@@ -111,6 +144,16 @@ impl Case {
         match command {
             Command::Acknowledge { .. } => Ok(()),
             Command::Note { text, .. } => bounded("the text", text, TEXT_MAX_BYTES),
+            Command::Merge { reason, .. } => bounded("the reason", reason, TEXT_MAX_BYTES),
+            Command::Split { reason, members, .. } => {
+                let count = self.incident.members.len();
+                let known = |number: &u32| (1..=count).contains(&(*number as usize));
+                let distinct: BTreeSet<&u32> = members.iter().collect();
+                if members.is_empty() || distinct.len() >= count || !members.iter().all(known) {
+                    return Err(Refusal::NotToSplit { id, members: count });
+                }
+                bounded("the reason", reason, TEXT_MAX_BYTES)
+            }
             Command::Resolve { force: false, .. } if self.active > 0 => {
                 let first = self.incident.members.iter().find(|m| m.cleared_at.is_none());
                 let first = first.map_or_else(String::new, |m| format!("{} {}", place(m), m.rule));
@@ -153,7 +196,11 @@ impl Case {
 impl Command {
     fn by(&self) -> &str {
         match self {
-            Self::Acknowledge { by } | Self::Note { by, .. } | Self::Resolve { by, .. } => by,
+            Self::Acknowledge { by }
+            | Self::Note { by, .. }
+            | Self::Merge { by, .. }
+            | Self::Split { by, .. }
+            | Self::Resolve { by, .. } => by,
         }
     }
 

@@ -1,5 +1,7 @@
 mod product;
 
+use std::time::Duration;
+
 use gpuwarden_proto::vocab::Phase;
 
 use super::*;
@@ -41,7 +43,7 @@ fn only_the_drawn_changes_of_state_are_legal() {
         .filter(|(from, to)| legal(*from, *to))
         .map(|(from, to)| format!("{from}>{to}"))
         .collect();
-    insta::assert_snapshot!(drawn.join(" "), @"open>acknowledged open>quiet open>resolved acknowledged>quiet acknowledged>resolved quiet>open quiet>acknowledged quiet>resolved");
+    insta::assert_snapshot!(drawn.join(" "), @"open>acknowledged open>quiet open>resolved acknowledged>quiet acknowledged>resolved quiet>open quiet>acknowledged quiet>resolved resolved>open");
 }
 
 #[test]
@@ -152,7 +154,9 @@ fn members_that_do_not_fit_are_counted_and_keep_it_awake() {
         case.clear(Some(slot), at(9), "", at(9));
     }
     assert_eq!(case.incident().state, IncidentState::Open, "three of them are still active");
-    (0..3).for_each(|_| case.clear(None, at(10), "", at(10)));
+    for _ in 0..3 {
+        case.clear(None, at(10), "", at(10));
+    }
     assert_eq!(case.incident().state, IncidentState::Quiet);
 }
 

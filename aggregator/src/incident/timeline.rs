@@ -25,6 +25,12 @@ pub enum Kind {
     Again,
     /// A member is over.
     Cleared,
+    /// A member comes and goes too often to be told each time.
+    Flapping,
+    /// It does so no more.
+    Calm,
+    /// A member was over before it was told.
+    Late,
     /// No member is active.
     Quiet,
     /// Active again after quiet.
@@ -39,6 +45,8 @@ pub enum Kind {
     Merged,
     /// Members have a cause of their own and went to another incident.
     Parted,
+    /// A person took members out: they have a cause of their own.
+    Split,
     /// Another incident may have the same cause.
     Related,
     /// Something happened to the node that bears on what is known.
@@ -57,6 +65,9 @@ impl Kind {
             Self::Cause => "cause",
             Self::Again => "again",
             Self::Cleared => "cleared",
+            Self::Flapping => "flapping",
+            Self::Calm => "calm",
+            Self::Late => "late",
             Self::Quiet => "quiet",
             Self::Reopened => "reopened",
             Self::Acknowledged => "acknowledged",
@@ -64,6 +75,7 @@ impl Kind {
             Self::Resolved => "resolved",
             Self::Merged => "merged",
             Self::Parted => "parted",
+            Self::Split => "split",
             Self::Related => "related",
             Self::Node => "node",
         }

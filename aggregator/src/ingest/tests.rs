@@ -10,8 +10,10 @@ use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::pb::uplink_service_client::UplinkServiceClient;
 use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::topology::Portrait;
 use gpuwarden_proto::uplink::{Entry, FromNode};
 use gpuwarden_proto::vocab::{ChangeKind, Seq};
 use tokio::task::JoinHandle;
@@ -63,6 +65,16 @@ impl Running {
         let request = pb::ListIncidentsRequest { include_resolved: true, limit: 0 };
         let listed = self.people().await.list_incidents(request).await.unwrap().into_inner();
         listed.incidents.into_iter().map(|incident| incident.try_into().unwrap()).collect()
+    }
+
+    async fn topology(&self) -> TopologyServiceClient<Channel> {
+        TopologyServiceClient::connect(format!("http://{}", self.addr)).await.unwrap()
+    }
+
+    async fn portrait(&self, name: &str) -> Portrait {
+        let request = pb::GetPortraitRequest { name: name.to_owned() };
+        let answer = self.topology().await.get_portrait(request).await.unwrap().into_inner();
+        answer.portrait.unwrap().try_into().unwrap()
     }
 
     async fn nodes(&self) -> Vec<pb::Node> {
@@ -392,4 +404,40 @@ async fn health_and_metrics_tell_how_it_is_doing() {
     assert!(get("/").await.starts_with("HTTP/1.1 404"));
     stop.cancel();
     task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn where_a_node_stands_and_how_its_gpus_are_cut_survives_a_restart() {
+    let words = [
+        "labels=rack:r1,zone:a,cluster:prod,tenant:lab",
+        "driver=580.1",
+        "gpus=GPU-0,MIG-9<GPU-0",
+        "models=bert@MIG-9",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path()).await;
+    let mut node = Speaker::connect(first.addr, "node-a", 1).await;
+    node.say(FromNode::Snapshot(snapshot(&words, now()))).await;
+    // What is acknowledged is on disk, and so is the snapshot before it.
+    node.send(vec![entry(1, now(), "raise queue-backup bert")]).await;
+    node.acked().await;
+    let before = first.portrait("MIG-9").await;
+    let ancestors: Vec<String> = before.ancestors.iter().map(ToString::to_string).collect();
+    let expected = "gpu GPU-0 of node-a, node node-a, rack r1, tenant lab, zone a, cluster prod";
+    assert_eq!(ancestors.join(", "), expected);
+    first.end().await;
+
+    let second = start(folder.path()).await;
+    assert_eq!(second.portrait("MIG-9").await, before);
+    assert_eq!(second.portrait("driver:580.1").await.totals.unwrap().mig_instances, 1);
+    let mut client = second.topology().await;
+    let request = pb::GetTreeRequest { depth: "node".to_owned() };
+    assert_eq!(client.get_tree(request).await.unwrap().into_inner().branches.len(), 4);
+    let request = pb::GetTreeRequest { depth: "city".to_owned() };
+    let refused = client.get_tree(request).await.unwrap_err();
+    assert_eq!(refused.message(), "`city` is no depth (one of: cluster, zone, rack, node)");
+    let request = pb::GetPortraitRequest { name: "rack:r9".to_owned() };
+    let refused = client.get_portrait(request).await.unwrap_err();
+    assert!(refused.message().starts_with("nothing that is known is called `rack:r9`"));
+    second.end().await;
 }

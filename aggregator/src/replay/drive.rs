@@ -18,8 +18,10 @@ use crate::incident::Refusal;
 use crate::intake::{self, Aside, Passing};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
-use crate::store::{CHANGES_LOADED, FORCED_LOADED, Loaded, NodeRow};
+use crate::store::{CHANGES_LOADED, Loaded, NodeRow, still_of_use};
 
+/// Members of an incident that is kept as it was written.
+const WRITTEN_MEMBERS: usize = 64;
 /// A log has no streams to tell apart.
 const STREAM: SessionId = SessionId(0);
 
@@ -29,7 +31,8 @@ pub struct Drive {
     state: State,
     passing: Passing,
     over: BTreeMap<IncidentId, Incident>,
-    /// Incidents that are not over, as a restart would find them on disk.
+    /// Incidents that are not over, as a restart would find them on disk: without numbers that came
+    /// since they changed in another way. Not the large ones, of which that would cost too much.
     /// `None` where there will be none.
     written: Option<BTreeMap<IncidentId, Incident>>,
     /// The newest changes, oldest first.
@@ -136,7 +139,9 @@ impl Drive {
             Word::Lost(node, since) => self.lose(now, &node, since, touched),
             Word::Back(node) => self.greet(now, &node, Seq(u64::MAX), touched),
             Word::Hello(node, next_seq) => self.greet(now, &node, next_seq, touched),
-            Word::Command(id, command) => self.state.command(now, id, command, touched)?,
+            Word::Command(id, command) => {
+                self.state.command(now, id, command, touched)?;
+            }
             Word::Started => self.resume(now),
             Word::Stopped => self.passing.end(&mut self.state, now, touched),
             Word::Missed(count) => self.missed += count,
@@ -206,25 +211,23 @@ impl Drive {
 
     /// The incidents that are loaded at a start.
     fn on_disk(&self) -> Vec<Incident> {
-        let forced = |incident: &&Incident| {
-            let mut members = incident.members.iter();
-            incident.merged_into.is_none() && members.any(|member| member.cleared_at.is_none())
+        let over = still_of_use(self.over.values());
+        let written = |known: &Incident| {
+            let written = self.written.as_ref().and_then(|all| all.get(&known.id));
+            Incident { roots: known.roots.clone(), ..written.unwrap_or(known).clone() }
         };
-        let mut forced: Vec<&Incident> = self.over.values().filter(forced).collect();
-        forced.sort_by_key(|incident| std::cmp::Reverse(incident.resolved_at));
-        forced.truncate(FORCED_LOADED);
-        let ranked = |(id, written): (&IncidentId, &Incident)| {
-            let roots = self.state.incident(*id).map(|known| known.roots.clone());
-            Incident { roots: roots.unwrap_or_default(), ..written.clone() }
-        };
-        self.written.iter().flatten().map(ranked).chain(forced.into_iter().cloned()).collect()
+        self.state.incidents().map(written).chain(over.into_iter().cloned()).collect()
     }
 
     fn note(&mut self, mut touched: Touched) {
         self.passing.note(&mut touched);
         for id in touched.changed.into_keys() {
-            let Some(all) = self.written.as_mut() else { break };
-            match self.state.incident(id) {
+            // What was over may go on.
+            if self.state.incident(id).is_some() {
+                self.over.remove(&id);
+            }
+            let Some(all) = self.written.as_mut() else { continue };
+            match self.state.incident(id).filter(|each| each.members.len() <= WRITTEN_MEMBERS) {
                 Some(incident) => all.insert(id, incident.clone()),
                 None => all.remove(&id),
             };

@@ -111,6 +111,9 @@ struct Said {
     text: String,
     #[serde(default)]
     force: bool,
+    into: Option<IncidentId>,
+    #[serde(default)]
+    members: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -119,6 +122,8 @@ enum Verb {
     Acknowledge,
     Note,
     Resolve,
+    Merge,
+    Split,
 }
 
 impl Line {
@@ -163,7 +168,7 @@ impl Head {
         Ok(match self.event {
             Kind::Command => {
                 let said: Said = json(text)?;
-                Some(Word::Command(said.incident, said.command()))
+                Some(Word::Command(said.incident, said.command()?))
             }
             Kind::Started => Some(Word::Started),
             Kind::Stopped => Some(Word::Stopped),
@@ -180,13 +185,19 @@ impl Head {
 }
 
 impl Said {
-    fn command(self) -> Command {
-        let Self { by, reason, text, force, .. } = self;
-        match self.command {
+    fn command(self) -> Result<Command, Fault> {
+        let Self { by, reason, text, force, into, members, .. } = self;
+        Ok(match self.command {
             Verb::Acknowledge => Command::Acknowledge { by },
             Verb::Note => Command::Note { by, text },
             Verb::Resolve => Command::Resolve { by, reason, force },
-        }
+            Verb::Merge => {
+                let missing =
+                    || Fault::of_line("missing field `into`, as which it goes on".to_owned());
+                Command::Merge { by, into: into.ok_or_else(missing)?, reason }
+            }
+            Verb::Split => Command::Split { by, members, reason },
+        })
     }
 }
 
@@ -231,7 +242,7 @@ mod tests {
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64
-        77: unknown variant `shrug`, expected one of `acknowledge`, `note`, `resolve`
+        77: unknown variant `shrug`, expected one of `acknowledge`, `note`, `resolve`, `merge`, `split`
         57: trailing characters
         ");
     }

@@ -117,6 +117,10 @@ struct Said<'a> {
     text: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     force: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    into: Option<IncidentId>,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    members: &'a [u32],
 }
 
 impl Line {
@@ -152,15 +156,26 @@ fn told(word: &Word) -> (Option<&NodeId>, Option<Told<'_>>) {
 }
 
 fn said(incident: IncidentId, command: &Command) -> Said<'_> {
-    let (reason, text, force) = ("", "", false);
+    let said = |command, by| Said {
+        incident,
+        command,
+        by,
+        reason: "",
+        text: "",
+        force: false,
+        into: None,
+        members: &[],
+    };
     match command {
-        Command::Acknowledge { by } => {
-            Said { incident, command: "acknowledge", by, reason, text, force }
-        }
-        Command::Note { by, text } => Said { incident, command: "note", by, reason, text, force },
+        Command::Acknowledge { by } => said("acknowledge", by),
+        Command::Note { by, text } => Said { text, ..said("note", by) },
         Command::Resolve { by, reason, force } => {
-            Said { incident, command: "resolve", by, reason, text, force: *force }
+            Said { reason, force: *force, ..said("resolve", by) }
         }
+        Command::Merge { by, into, reason } => {
+            Said { reason, into: Some(*into), ..said("merge", by) }
+        }
+        Command::Split { by, members, reason } => Said { reason, members, ..said("split", by) },
     }
 }
 

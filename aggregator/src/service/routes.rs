@@ -8,6 +8,7 @@ use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::slo_service_server::SloServiceServer;
+use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
 use tonic::body::Body;
@@ -15,7 +16,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Objectives, Shadow};
+use super::{Fleet, Incidents, Objectives, Shadow, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -37,7 +38,8 @@ impl Routes {
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
             slo: SloServiceServer::new(Objectives(desk.clone())),
             shadow: ShadowServiceServer::new(Shadow(desk.clone())),
-            fleet: FleetServiceServer::new(Fleet(desk)),
+            fleet: FleetServiceServer::new(Fleet(desk.clone())),
+            topology: TopologyServiceServer::new(Topology(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
     }
@@ -69,6 +71,7 @@ struct People {
     fleet: FleetServiceServer<Fleet>,
     slo: SloServiceServer<Objectives>,
     shadow: ShadowServiceServer<Shadow>,
+    topology: TopologyServiceServer<Topology>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -89,6 +92,8 @@ impl Service<http::Request<Body>> for People {
             self.slo.call(request)
         } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
             self.shadow.call(request)
+        } else if is_for::<TopologyServiceServer<Topology>>(&request) {
+            self.topology.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

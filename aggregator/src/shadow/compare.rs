@@ -37,7 +37,9 @@ pub(super) fn compare(live: &[&Incident], shadow: &[&Incident], since: Timestamp
     // What went on as another incident is told there.
     let own = |all: &[&Incident]| -> Vec<Incident> {
         let own = all.iter().filter(|each| each.merged_into.is_none());
-        own.map(|each| Incident::clone(each)).collect()
+        let mut own: Vec<Incident> = own.map(|each| Incident::clone(each)).collect();
+        own.sort_by_key(|incident| incident.id);
+        own
     };
     let (live, shadow) = (own(live), own(shadow));
     let mut compared =

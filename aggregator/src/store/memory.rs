@@ -14,7 +14,7 @@ use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 
 use super::{
     Batch, CHANGES_LOADED, History, JournalRow, Loaded, NodeRow, Page, Place, Retention, Store,
-    StoreError, StoreFault, Taken, Transaction,
+    StoreError, StoreFault, Taken, Transaction, still_of_use,
 };
 
 /// Clones share what they hold, as connections to one file do.
@@ -113,10 +113,12 @@ impl Store for MemoryStore {
 
     fn load(&mut self) -> Result<Loaded, StoreError> {
         let tables = self.tables();
-        let wanted = |incident: &&Arc<Incident>| incident.resolved_at.is_none() || active(incident);
+        let all = || tables.incidents.values().map(|incident| &**incident);
+        let open = all().filter(|incident| incident.resolved_at.is_none());
+        let over = still_of_use(all().filter(|incident| incident.resolved_at.is_some()));
         let skip = tables.changes.len().saturating_sub(CHANGES_LOADED);
         Ok(Loaded {
-            incidents: tables.incidents.values().filter(wanted).map(|i| (**i).clone()).collect(),
+            incidents: open.chain(over).cloned().collect(),
             nodes: tables.nodes.values().cloned().collect(),
             marks: tables.marks.iter().map(|((n, epoch), seq)| (n.clone(), *epoch, *seq)).collect(),
             changes: tables.changes[skip..].to_vec(),

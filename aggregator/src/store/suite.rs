@@ -1,6 +1,5 @@
 //! What every store must do. Each test runs on both.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gpuwarden_proto::incident::Incident;
@@ -141,8 +140,8 @@ fn resolved_incidents_are_read_from_history_newest_first() {
         assert_eq!(ids(Some(IncidentId(2)), 10), [1]);
         assert_eq!(history.incident(IncidentId(1)).unwrap(), Some(cases[0].incident().clone()));
         assert_eq!(history.incident(IncidentId(9)).unwrap(), None);
-        let open: BTreeSet<u64> = store.load().unwrap().incidents.iter().map(|i| i.id.0).collect();
-        assert_eq!(open, BTreeSet::from([4]));
+        let loaded: Vec<u64> = store.load().unwrap().incidents.iter().map(|i| i.id.0).collect();
+        assert_eq!(loaded, [4, 3, 2, 1], "what is over may come again: the newest end first");
     });
 }
 

@@ -42,6 +42,7 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         timeline_dropped: 0,
         roots: Vec::new(),
         merged_into: None,
+        apart_from: Vec::new(),
     }
 }
 
@@ -59,6 +60,8 @@ fn member(rule: RuleId, subject: Subject, summary: &str, evidence: Vec<Evidence>
         reason: "it was the first".to_owned(),
         score: 1.0,
         ties: Vec::new(),
+        raises: 1,
+        flapping: false,
         gpus: Vec::new(),
         about: Vec::new(),
     }

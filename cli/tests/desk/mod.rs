@@ -13,6 +13,7 @@ use gpuwarden_proto::incident::{Incident, TimelineEntry, WatchChange, WatchUpdat
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::{FleetService, FleetServiceServer};
 use gpuwarden_proto::pb::incident_service_server::{IncidentService, IncidentServiceServer};
+use gpuwarden_proto::pb::topology_service_server::{TopologyService, TopologyServiceServer};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
     ChangeKind, IncidentId, IncidentState, IncidentType, NodeId, NodeState, Severity,
@@ -62,7 +63,7 @@ impl Desk {
     }
 }
 
-/// Both services on one port.
+/// All services on one port.
 #[derive(Clone)]
 struct Routes(Clerk);
 
@@ -79,6 +80,8 @@ impl Service<http::Request<Body>> for Routes {
         let clerk = self.0.clone();
         if request.uri().path().contains("FleetService") {
             FleetServiceServer::new(clerk).call(request)
+        } else if request.uri().path().contains("TopologyService") {
+            TopologyServiceServer::new(clerk).call(request)
         } else {
             IncidentServiceServer::new(clerk).call(request)
         }
@@ -132,6 +135,7 @@ fn incident(version: u64) -> Incident {
         timeline_dropped: 0,
         roots: Vec::new(),
         merged_into: None,
+        apart_from: Vec::new(),
     }
 }
 
@@ -199,6 +203,20 @@ impl IncidentService for Clerk {
         Ok(Response::new(pb::ResolveIncidentResponse { incident }))
     }
 
+    async fn merge_incident(
+        &self,
+        _request: Request<pb::MergeIncidentRequest>,
+    ) -> Result<Response<pb::MergeIncidentResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn split_incident(
+        &self,
+        _request: Request<pb::SplitIncidentRequest>,
+    ) -> Result<Response<pb::SplitIncidentResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
     async fn explain_event(
         &self,
         request: Request<pb::ExplainEventRequest>,
@@ -238,5 +256,34 @@ impl FleetService for Clerk {
         };
         let observed = ObservedChange { node: node(), observed_at: at(0), change };
         Ok(Response::new(pb::ListChangesResponse { changes: vec![observed.into()] }))
+    }
+}
+
+#[tonic::async_trait]
+impl TopologyService for Clerk {
+    async fn get_tree(
+        &self,
+        request: Request<pb::GetTreeRequest>,
+    ) -> Result<Response<pb::GetTreeResponse>, Status> {
+        let totals = Some(pb::Totals { nodes: 1, gpus: 8, ..pb::Totals::default() });
+        let kind = request.into_inner().depth;
+        let name = Some("r1".to_owned());
+        let branches = vec![pb::Branch { depth: 0, kind, name, totals }];
+        Ok(Response::new(pb::GetTreeResponse { branches, truncated: false }))
+    }
+
+    async fn get_portrait(
+        &self,
+        request: Request<pb::GetPortraitRequest>,
+    ) -> Result<Response<pb::GetPortraitResponse>, Status> {
+        match request.into_inner().name.as_str() {
+            "r1" => {
+                let kind = "rack".to_owned();
+                let entity = Some(pb::Entity { kind, name: "r1".to_owned(), node: String::new() });
+                let portrait = Some(pb::Portrait { entity, ..pb::Portrait::default() });
+                Ok(Response::new(pb::GetPortraitResponse { portrait }))
+            }
+            name => Err(Status::not_found(format!("nothing is called `{name}`"))),
+        }
     }
 }

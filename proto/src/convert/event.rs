@@ -12,8 +12,8 @@ use crate::vocab::{
     ChangeKind, GpuUuid, Grade, ModelName, ModelVersion, Phase, ServerName, ServiceName, SourceName,
 };
 
-/// Most pieces of evidence or suspects that one finding may carry.
-const PARTS_MAX: usize = 64;
+/// Most pieces of evidence, suspects or GPUs that one finding may carry.
+pub const PARTS_MAX: usize = 64;
 
 /// Encodes an event for the outbox.
 pub fn encode_event(event: &Event) -> Bytes {

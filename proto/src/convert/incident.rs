@@ -25,6 +25,8 @@ impl From<Member> for pb::Member {
             gpu_uuids: gpus_to_wire(&member.gpus),
             about: member.about.into_iter().map(Into::into).collect(),
             ties: member.ties.into_iter().map(Into::into).collect(),
+            raises: member.raises,
+            flapping: member.flapping,
         }
     }
 }
@@ -49,6 +51,8 @@ impl TryFrom<pb::Member> for Member {
             gpus: gpus_from_wire(&wire.gpu_uuids)?,
             about: each(wire.about, TryInto::try_into)?,
             ties: each(wire.ties, TryInto::try_into)?,
+            raises: wire.raises,
+            flapping: wire.flapping,
         })
     }
 }
@@ -143,6 +147,7 @@ impl From<Incident> for pb::Incident {
             timeline_dropped: incident.timeline_dropped,
             roots: incident.roots.into_iter().map(Into::into).collect(),
             merged_into: incident.merged_into.map_or(0, |id| id.0),
+            apart_from: incident.apart_from.iter().map(|id| id.0).collect(),
         }
     }
 }
@@ -170,6 +175,7 @@ impl TryFrom<pb::Incident> for Incident {
             timeline_dropped: wire.timeline_dropped,
             roots: each(wire.roots, TryInto::try_into)?,
             merged_into: (wire.merged_into != 0).then_some(IncidentId(wire.merged_into)),
+            apart_from: wire.apart_from.into_iter().map(IncidentId).collect(),
         })
     }
 }

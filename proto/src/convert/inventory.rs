@@ -73,6 +73,8 @@ impl From<Gpu> for pb::Gpu {
             memory_used_bytes: gpu.memory_used_bytes,
             utilization_ratio: gpu.utilization_ratio,
             lost: gpu.lost,
+            parent_uuid: gpu.parent.map(|parent| parent.as_str().to_owned()),
+            profile: gpu.profile,
         }
     }
 }
@@ -90,6 +92,8 @@ impl TryFrom<pb::Gpu> for Gpu {
             memory_used_bytes: wire.memory_used_bytes,
             utilization_ratio: wire.utilization_ratio,
             lost: wire.lost,
+            parent: wire.parent_uuid.as_deref().map(GpuUuid::new).transpose().map_err(named)?,
+            profile: wire.profile,
         })
     }
 }

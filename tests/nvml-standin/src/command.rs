@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::MigInstance;
+
 /// One change of the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -51,6 +53,13 @@ pub enum Command {
         gpu: usize,
         /// How many.
         extra: u32,
+    },
+    /// Cuts a GPU into MIG devices, and with none makes it whole.
+    SetMig {
+        /// The GPU's index.
+        gpu: usize,
+        /// All the MIG devices there are now.
+        mig: Vec<MigInstance>,
     },
     /// Sets why clocks are held down; violation times run while they are.
     SetThrottle {

@@ -5,7 +5,7 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 18] = [
+const PURE: [&str; 20] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
@@ -20,6 +20,8 @@ const PURE: [&str; 18] = [
     "aggregator/src/incident*",
     "aggregator/src/intake*",
     "aggregator/src/slo*",
+    "aggregator/src/resume*",
+    "aggregator/src/shadow*",
     "aggregator/src/trace*",
     "aggregator/src/replay/drive*",
     "aggregator/src/escalate*",

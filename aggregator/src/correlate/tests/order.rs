@@ -90,33 +90,3 @@ proptest! {
         prop_assert_eq!(parts(&told, &["rack:r1", "rack:r2", "rack:r3"]).len(), 3);
     }
 }
-
-const ANY: &[&str] = &[
-    "gpu-memory-exhausted gpu0",
-    "xid gpu0 down",
-    "error-rate-high bert 0.3",
-    "queue-backup bert",
-    "latency-high bert",
-    "model-unavailable bert down",
-    "server-unavailable server down",
-    "latency-high resnet",
-    "lost",
-];
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 20000, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn any_scene(times in proptest::collection::vec((0..3_usize, 0..ANY.len(), 0..60_u64, 0..=DELAY_S), 2..6)) {
-        let mut told: Vec<Told> = times.into_iter().map(|(node, what, second, delay)| Told { node, second, delay, words: ANY[what] }).collect();
-        told.sort_by_key(|t| t.second);
-        // Events of one node keep their order.
-        for nth in 0..told.len() {
-            let before = told[..nth].iter().filter(|t| t.node == told[nth].node).map(|t| t.second + t.delay).max().unwrap_or(0);
-            let second = told[nth].second;
-            told[nth].delay = told[nth].delay.max(before.saturating_sub(second));
-        }
-        told.dedup_by_key(|t| (t.node, t.words));
-        let labels = ["rack:r1", "rack:r2", "rack:r3"];
-        prop_assert_eq!(parts(&told, &labels), parts(&in_order(&told), &labels));
-    }
-}

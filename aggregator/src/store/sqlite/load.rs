@@ -12,13 +12,16 @@ use rusqlite::{Connection, Params, Row};
 
 use super::{signed, unsigned};
 use crate::store::{
-    Batch, CHANGES_LOADED, FORCED_LOADED, JournalRow, Loaded, NodeRow, Page, Place, Taken,
+    Batch, CHANGES_LOADED, FORCED_LOADED, JournalRow, Loaded, NodeRow, Page, Place, RESTING_MAX,
+    Taken, still_of_use,
 };
 
 const SELECT_INCIDENT: &str = "SELECT payload FROM incident WHERE id = ?1";
 const SELECT_OPEN: &str = "SELECT payload FROM incident WHERE resolved_ns IS NULL ORDER BY id";
 const SELECT_FORCED: &str = "SELECT payload FROM incident \
-    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC LIMIT ?1";
+    WHERE resolved_ns IS NOT NULL AND active > 0 ORDER BY resolved_ns DESC, id DESC LIMIT ?1";
+const SELECT_ENDED: &str = "SELECT payload FROM incident \
+    WHERE resolved_ns IS NOT NULL ORDER BY resolved_ns DESC, id DESC LIMIT ?1";
 const SELECT_RESOLVED: &str = "SELECT payload FROM incident \
     WHERE resolved_ns IS NOT NULL AND id < ?1 ORDER BY id DESC LIMIT ?2";
 const SELECT_NODES: &str =
@@ -47,14 +50,17 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     let unreadable = &mut loaded.unreadable;
     loaded.incidents = records(db, SELECT_OPEN, [], decode_incident, unreadable)?;
-    let newest_forced = [signed(FORCED_LOADED as u64)];
-    loaded.incidents.extend(records(
-        db,
-        SELECT_FORCED,
-        newest_forced,
-        decode_incident,
-        unreadable,
-    )?);
+    let newest = [signed(RESTING_MAX as u64)];
+    let mut over = records(db, SELECT_ENDED, newest, decode_incident, unreadable)?;
+    let newest = [signed(FORCED_LOADED as u64)];
+    let forced: Vec<Incident> = records(db, SELECT_FORCED, newest, decode_incident, &mut 0)?;
+    over.extend(
+        forced
+            .into_iter()
+            .filter(|each| over.iter().all(|known| known.id != each.id))
+            .collect::<Vec<_>>(),
+    );
+    loaded.incidents.extend(still_of_use(over.iter()).into_iter().cloned());
     let newest = [signed(CHANGES_LOADED as u64)];
     loaded.changes = records(db, SELECT_CHANGES, newest, decode_change, unreadable)?;
     loaded.changes.reverse();

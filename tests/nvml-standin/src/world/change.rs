@@ -6,6 +6,7 @@ use super::{Event, Gpu, Process, World};
 use crate::command::{
     AddProcess, Command, EccKind, SetClocks, SetNvlink, SetPcie, SetProcess, SetRemappedRows,
 };
+use crate::scenario::MigInstance;
 
 /// The first of the process ids that churn makes up, above any a test would choose.
 const CHURN_PIDS: u32 = 0x7000_0000;
@@ -61,6 +62,7 @@ impl World {
             Command::AddProcess(process) => self.gpu_mut(process.gpu)?.add_process(process, now_us),
             Command::SetProcess(change) => self.gpu_mut(change.gpu)?.set_process(change, now_us),
             Command::RemoveProcess { gpu, pid } => self.gpu_mut(*gpu)?.end_process(*pid, now_us),
+            Command::SetMig { gpu, mig } => self.gpu_mut(*gpu)?.cut(mig),
             Command::ChurnProcesses { gpu, extra } => {
                 self.gpu_mut(*gpu)?.churn = *extra;
                 Ok(())
@@ -118,6 +120,21 @@ impl Gpu {
         }
         self.processes.push(Process::start(spec, now_us));
         Ok(())
+    }
+
+    /// Cuts it anew. What runs on a MIG device must have ended before.
+    fn cut(&mut self, mig: &[MigInstance]) -> Result<(), String> {
+        let kept = |slot: usize| mig.get(slot) == self.mig.get(slot);
+        let there = |process: &&Process| process.mig.is_some_and(|slot| !kept(slot));
+        match self.processes.iter().find(there) {
+            Some(process) => {
+                Err(format!("process {} runs on a MIG device that would go", process.pid))
+            }
+            None => {
+                self.mig = mig.to_vec();
+                Ok(())
+            }
+        }
     }
 
     fn process_mut(&mut self, pid: u32) -> Result<&mut Process, String> {

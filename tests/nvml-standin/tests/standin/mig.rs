@@ -62,6 +62,40 @@ fn what_mig_takes_away_is_not_supported() {
 }
 
 #[test]
+fn an_instance_tells_the_ids_that_processes_are_listed_with() {
+    let node = cut_in_two();
+    let parent = node.nvml.device_by_index(0).unwrap();
+    let second = parent.mig_device_by_index(1).unwrap();
+    let lib = node.nvml.lib();
+    let (mut gpu, mut compute) = (9, 9);
+    // SAFETY: the handle is valid while `second` is, and each call writes one number.
+    let codes = unsafe {
+        [
+            lib.nvmlDeviceGetGpuInstanceId(second.handle(), &raw mut gpu),
+            lib.nvmlDeviceGetComputeInstanceId(second.handle(), &raw mut compute),
+        ]
+    };
+    assert_eq!((codes, gpu, compute), ([0, 0], 2, 0));
+}
+
+#[test]
+fn a_gpu_is_cut_anew_only_where_nothing_runs() {
+    let node = cut_in_two();
+    let parent = node.nvml.device_by_index(0).unwrap();
+    let process = AddProcess { pid: 44, mig: Some(1), ..AddProcess::default() };
+    node.send(&Command::AddProcess(process));
+    let first = Command::SetMig { gpu: 0, mig: vec![instance(1)] };
+    let refused = node.installation.control().send(&first).unwrap_err().to_string();
+    assert!(refused.contains("process 44 runs on a MIG device that would go"), "{refused}");
+    node.send(&Command::RemoveProcess { gpu: 0, pid: 44 });
+    node.send(&first);
+    assert!(parent.mig_device_by_index(0).is_ok());
+    assert!(matches!(parent.mig_device_by_index(1), Err(NvmlError::NotFound)));
+    node.send(&Command::SetMig { gpu: 0, mig: Vec::new() });
+    assert_eq!(parent.mig_mode().unwrap().current, 0);
+}
+
+#[test]
 fn a_gpu_that_cannot_be_cut_says_so() {
     let node = Node::of(&[Model::L4]);
     let device = node.nvml.device_by_index(0).unwrap();
