@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
-        "event", "uplink", "incident", "fleet", "change", "shadow", "signal", "silence", "topology",
+        "event", "uplink", "incident", "fleet", "change", "shadow", "signal", "silence", "slo",
+        "topology",
     ]
     .map(|name| format!("gpuwarden/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=gpuwarden");

@@ -12,6 +12,7 @@ mod pending;
 mod sessions;
 mod shadow;
 mod silence;
+mod slo;
 mod writer;
 
 use std::pin::Pin;
@@ -25,6 +26,7 @@ use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
@@ -57,6 +59,7 @@ use crate::outside::Outside;
 use crate::outside::register::{Active, Register};
 use crate::replay::line::Word;
 use crate::resume::resume;
+use crate::slo::Slo;
 use crate::status::Metrics;
 use crate::store::{CHANGES_LOADED, Loaded, Retention, StoreError, Transaction};
 use crate::suppress::{LISTED_FOR, Suppressor};
@@ -127,6 +130,8 @@ pub enum Request {
     Changes(usize, oneshot::Sender<Vec<RecordedChange>>),
     /// Changes are told.
     Record(Vec<Told>, oneshot::Sender<Recorded>),
+    /// How the objectives of services stand.
+    Objectives(oneshot::Sender<Vec<Objective>>),
     /// What stands where, down to things of this kind.
     Tree(EntityKind, oneshot::Sender<Vec<Branch>>),
     /// What is known of the thing of a name.
@@ -178,6 +183,7 @@ pub struct Core {
     board: Board,
     sessions: Sessions,
     ledger: Ledger,
+    slo: Slo,
     pending: Pending,
     journal: Journal,
     shadow: Option<Box<Shadow>>,
@@ -240,11 +246,13 @@ impl Core {
         let Begun { mut loaded, now } = begun;
         let silences = std::mem::take(&mut loaded.silences);
         let next_silence = loaded.next_silence;
+        let kept = std::mem::take(&mut loaded.slo);
         let next_order = loaded.next_order;
         let shadow = config.shadow.as_ref().map(|c| Box::new(Shadow::new(c, loaded.clone(), now)));
         let (state, changes) = resume(config.policy(), loaded, now);
         let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
         suppressor.restore(silences, next_silence, &state, now);
+        let slo = slo::resume(&config, kept, &state, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
@@ -261,6 +269,7 @@ impl Core {
             board,
             sessions: Sessions::default(),
             ledger: Ledger::new(changes, CHANGES_LOADED),
+            slo,
             pending: Pending::default(),
             journal: Journal::new(next_order),
             shadow,
@@ -477,6 +486,7 @@ impl Core {
     /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
+        self.keep_objectives(now);
         self.pass(now);
         let mut touched = Touched::default();
         self.passing.end(&mut self.state, now, &mut touched);

@@ -12,6 +12,7 @@
 //!   things mean; pure
 //! - [`suppress`]: what is held back, by whom or what, and why; pure
 //! - [`outside`]: what other systems and people tell; pure
+//! - [`slo`]: what is promised of services, and what is left of it; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -45,6 +46,7 @@ pub mod resume;
 pub mod runbook;
 pub mod service;
 pub mod shadow;
+pub mod slo;
 pub mod status;
 pub mod store;
 pub mod suppress;

@@ -10,6 +10,7 @@ use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
@@ -205,6 +206,15 @@ impl Desk {
     pub async fn changes(&self, limit: usize) -> Result<Vec<RecordedChange>, AskError> {
         let limit = if limit == 0 { LIMIT_DEFAULT } else { limit.min(LIMIT_MAX) };
         self.ask(|answer| Request::Changes(limit, answer)).await
+    }
+
+    /// How the objectives of services stand, by service.
+    ///
+    /// # Errors
+    ///
+    /// The aggregator stops.
+    pub async fn objectives(&self) -> Result<Vec<Objective>, AskError> {
+        self.ask(Request::Objectives).await
     }
 
     /// The fleet as a tree, down to things of a kind.

@@ -6,6 +6,7 @@ mod routes;
 mod shadow;
 mod signals;
 mod silence;
+mod slo;
 mod topology;
 
 use std::pin::Pin;
@@ -25,6 +26,7 @@ pub use routes::Routes;
 pub use shadow::Shadow;
 pub use signals::Signals;
 pub use silence::Silences;
+pub use slo::Objectives;
 pub use topology::Topology;
 
 use crate::core::{CommandError, SilenceError};

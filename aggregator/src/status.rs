@@ -1,5 +1,7 @@
 //! How the aggregator itself is doing: its own numbers, for Prometheus and for tests.
 
+mod slo;
+
 use std::time::Duration;
 
 use gpuwarden_proto::vocab::{ChangeOrigin, Sender};
@@ -12,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::outside::register::Outcome;
 use crate::suppress::Standing;
+pub use slo::SloMetrics;
 
 /// Why an event was refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -197,6 +200,8 @@ pub struct Metrics {
     pub nodes_connected: Gauge,
     /// Nodes that do not answer.
     pub nodes_lost: Gauge,
+    /// How services keep their objectives.
+    pub slo: SloMetrics,
 }
 
 /// A histogram with bounds from half a millisecond to a second.
@@ -306,6 +311,7 @@ impl Metrics {
         r.register("findings_held", "Findings held back", self.findings_held.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
+        self.slo.register(r);
         let mut page = String::new();
         text::encode(&mut page, &registry)?;
         Ok(page)

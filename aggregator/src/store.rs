@@ -24,6 +24,8 @@ pub use memory::{Fault, MemoryStore};
 pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
+use crate::slo::kept::Kept;
+
 /// Changes that are loaded at the start.
 pub const CHANGES_LOADED: usize = 10_000;
 /// Incidents resolved although members were active that are loaded at the start, the newest.
@@ -107,6 +109,8 @@ pub struct Transaction {
     pub changes: Vec<RecordedChange>,
     /// Silences as they now are.
     pub silences: Vec<Silence>,
+    /// Counts and alarms of objectives.
+    pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -115,8 +119,17 @@ impl Transaction {
     /// It would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { batches, journal, marks, incidents, nodes, changes, silences, next_incident: _ } =
-            self;
+        let Self {
+            batches,
+            journal,
+            marks,
+            incidents,
+            nodes,
+            changes,
+            silences,
+            slo,
+            next_incident: _,
+        } = self;
         batches.is_empty()
             && journal.is_empty()
             && marks.is_empty()
@@ -124,6 +137,7 @@ impl Transaction {
             && nodes.is_empty()
             && changes.is_empty()
             && silences.is_empty()
+            && slo.is_empty()
     }
 }
 
@@ -142,6 +156,8 @@ pub struct Loaded {
     pub silences: Vec<Silence>,
     /// The number that the next silence gets.
     pub next_silence: u64,
+    /// Counts by length and beginning of their buckets, and the alarms that are on.
+    pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// The place in the common order that the next batch or journal row gets.

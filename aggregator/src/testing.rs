@@ -235,6 +235,7 @@ fn model(text: &str) -> Model {
         reason: String::new(),
         requests_per_s: rate.parse().ok(),
         pending: None,
+        served: None,
         gpus: GpuUuid::new(on).into_iter().collect(),
     }
 }

@@ -51,6 +51,8 @@ pub enum Command {
     Silence(Silence),
     /// Show the nodes of the fleet.
     Nodes,
+    /// Show what is promised of services, how much of it is left, and how fast it is used up.
+    Slo,
     /// Show what stands where and what depends on what.
     Topology(Topology),
     /// Show what was done to the fleet, and record it.

@@ -19,8 +19,10 @@ use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
 use gpuwarden_proto::pb::signal_service_client::SignalServiceClient;
 use gpuwarden_proto::pb::silence_service_client::SilenceServiceClient;
+use gpuwarden_proto::pb::slo_service_client::SloServiceClient;
 use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -112,6 +114,7 @@ pub struct Client {
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
     signals: SignalServiceClient<Channel>,
+    slo: SloServiceClient<Channel>,
     shadow: ShadowServiceClient<Channel>,
     topology: TopologyServiceClient<Channel>,
     silences: SilenceServiceClient<Channel>,
@@ -184,6 +187,8 @@ impl Client {
         let incidents =
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let signals = SignalServiceClient::new(channel.clone());
+        let slo =
+            SloServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let shadow =
             ShadowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let fleet =
@@ -201,6 +206,7 @@ impl Client {
             topology,
             silences,
             signals,
+            slo,
             changes,
         })
     }
@@ -298,6 +304,15 @@ impl Client {
         let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
         let nodes: Result<_, Refused> = answer.nodes.into_iter().map(TryInto::try_into).collect();
         Ok(nodes?)
+    }
+
+    /// How the objectives of services stand.
+    pub async fn objectives(&mut self) -> Result<Vec<Objective>, ClientError> {
+        let answer = self.slo.list_objectives(timed(pb::ListObjectivesRequest {})).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let objectives: Result<_, Refused> =
+            answer.objectives.into_iter().map(TryInto::try_into).collect();
+        Ok(objectives?)
     }
 
     /// Changes that agents observed, newest first.

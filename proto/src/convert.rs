@@ -9,6 +9,7 @@ mod inventory;
 mod record;
 mod shadow;
 mod silence;
+mod slo;
 mod topology;
 mod trace;
 mod uplink;

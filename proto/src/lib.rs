@@ -9,6 +9,7 @@
 //! - [`silence`]: what people hold back, and what holds an incident back
 //! - [`change`]: what was done to the fleet, whoever tells of it
 //! - [`trace`]: where one event went
+//! - [`slo`]: what is promised of services, and what is left of it
 //! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`topology`]: what stands where and what depends on what
@@ -25,6 +26,7 @@ pub mod inventory;
 pub mod settings;
 pub mod shadow;
 pub mod silence;
+pub mod slo;
 pub mod time;
 pub mod topology;
 pub mod trace;

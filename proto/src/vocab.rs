@@ -156,6 +156,32 @@ impl RuleId {
 }
 
 words! {
+    /// What is promised of a service.
+    ObjectiveKind, "kind of objective" {
+        /// A share of requests is answered.
+        Availability = "availability",
+        /// A share of answered requests is answered in time.
+        Latency = "latency",
+    }
+}
+
+words! {
+    /// How an objective stands.
+    ObjectiveState, "state of an objective" {
+        /// Nothing was counted lately, so nothing is known.
+        Unseen = "unseen",
+        /// So few requests that a handful of failures would alarm.
+        TooFew = "too-few",
+        /// The budget is not used up too fast.
+        Kept = "kept",
+        /// It is not used up too fast now, but all of it is gone.
+        Spent = "spent",
+        /// It is used up too fast.
+        Burning = "burning",
+    }
+}
+
+words! {
     /// The class of an incident. Each has a runbook of that name.
     IncidentType, "incident type" {
         /// A model or its server does not serve.

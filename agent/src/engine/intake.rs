@@ -183,10 +183,9 @@ impl Engine {
             if !sample.gpus.is_empty() && model.gpus != sample.gpus {
                 model.gpus.clone_from(&sample.gpus);
             }
-            if model.push(now.moment, &sample)
-                && !restarted
-                && model.was_reloaded_unseen(now.moment)
-            {
+            let reloaded = model.push(now.moment, &sample);
+            model.count(now.moment, now.wall);
+            if reloaded && !restarted && model.was_reloaded_unseen(now.moment) {
                 model.deploy_told_at = Some(now.moment);
                 reset.push(change::reloaded(now, model));
             }

@@ -58,6 +58,7 @@ impl Core {
             Request::Changes(limit, answer) => {
                 reply(answer, self.ledger.newest().take(limit).cloned().collect());
             }
+            Request::Objectives(answer) => reply(answer, self.slo.standings(now)),
             Request::Tree(deepest, answer) => reply(answer, self.state.tree(deepest)),
             Request::Portrait(name, answer) => reply(answer, self.state.portrait(&name)),
             Request::Record(told, answer) => self.record(now, told, answer),
@@ -101,6 +102,7 @@ impl Core {
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
+            self.slo.observe(now, id, &snapshot);
             let told = || Word::Snapshot(id.clone(), Box::new(snapshot.clone()));
             self.shadow(now, std::iter::once_with(told));
             let mut touched = Touched::default();
@@ -243,6 +245,7 @@ impl Core {
         }
         self.silences(now);
         self.lapse(now);
+        self.objectives(now);
         self.shadow_passes(now);
         if self.prune_due {
             self.suppressor.forget(now);

@@ -14,6 +14,7 @@ use super::{CommandError, Receipt, Receipts, Recorded, SilenceAnswer};
 use crate::correlate::{State, Touched};
 use crate::ledger::Taken;
 use crate::node::SessionId;
+use crate::slo::kept::Kept;
 use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
 
@@ -49,6 +50,7 @@ pub(super) struct Pending {
     nodes: BTreeMap<NodeId, bool>,
     changes: Vec<RecordedChange>,
     silences: BTreeMap<SilenceId, Silence>,
+    slo: Kept,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
     silence_answers: Vec<SilenceAnswer>,
@@ -121,6 +123,11 @@ impl Pending {
     pub(super) fn recording(&mut self, recording: Recording) {
         self.events += recording.0.len();
         self.recordings.push(recording);
+    }
+
+    /// Counts or alarms of objectives are to be written.
+    pub(super) fn slo(&mut self, kept: Kept) {
+        self.slo.append(kept);
     }
 
     /// A node is to be written.
@@ -208,6 +215,7 @@ impl Pending {
             && self.touched.is_empty()
             && self.nodes.is_empty()
             && self.changes.is_empty()
+            && self.slo.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
             && self.silences.is_empty()
@@ -229,6 +237,7 @@ impl Pending {
             nodes: rows(&this.nodes, state),
             changes: this.changes,
             silences: this.silences.into_values().collect(),
+            slo: this.slo,
             next_incident: state.next_id(),
         };
         let Self { owed, answers, silence_answers, receipts, recordings, events, .. } = this;

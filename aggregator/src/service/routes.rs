@@ -10,6 +10,7 @@ use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::signal_service_server::SignalServiceServer;
 use gpuwarden_proto::pb::silence_service_server::SilenceServiceServer;
+use gpuwarden_proto::pb::slo_service_server::SloServiceServer;
 use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
@@ -18,7 +19,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Changes, Fleet, Incidents, Shadow, Signals, Silences, Topology};
+use super::{Changes, Fleet, Incidents, Objectives, Shadow, Signals, Silences, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -44,6 +45,7 @@ impl Routes {
         let people = People {
             signals: SignalServiceServer::new(signals),
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
+            slo: SloServiceServer::new(Objectives(desk.clone())),
             shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
             silences: SilenceServiceServer::new(Silences(desk.clone())),
@@ -79,6 +81,7 @@ struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
     signals: SignalServiceServer<Signals>,
+    slo: SloServiceServer<Objectives>,
     shadow: ShadowServiceServer<Shadow>,
     topology: TopologyServiceServer<Topology>,
     silences: SilenceServiceServer<Silences>,
@@ -101,6 +104,8 @@ impl Service<http::Request<Body>> for People {
             self.fleet.call(request)
         } else if is_for::<SignalServiceServer<Signals>>(&request) {
             self.signals.call(request)
+        } else if is_for::<SloServiceServer<Objectives>>(&request) {
+            self.slo.call(request)
         } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
             self.shadow.call(request)
         } else if is_for::<TopologyServiceServer<Topology>>(&request) {

@@ -1,6 +1,8 @@
 //! A store that forgets everything when it ends: for tests, and for trying things out. Its faults can
 //! be switched on.
 
+mod slo;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +40,7 @@ struct Tables {
     changes: Vec<RecordedChange>,
     silences: BTreeMap<SilenceId, Silence>,
     next_silence: u64,
+    slo: slo::Table,
     next_incident: u64,
 }
 
@@ -116,6 +119,7 @@ impl Store for MemoryStore {
             tables.next_silence = tables.next_silence.max(silence.id.0 + 1);
             tables.silences.insert(silence.id, silence.clone());
         }
+        tables.slo.write(&transaction.slo);
         Ok(())
     }
 
@@ -132,6 +136,7 @@ impl Store for MemoryStore {
             changes: tables.changes[skip..].to_vec(),
             silences: tables.silences.values().cloned().collect(),
             next_silence: tables.next_silence.max(1),
+            slo: tables.slo.load(),
             next_incident: tables.next_incident.max(1),
             next_order: tables.last_order() + 1,
             unreadable: 0,

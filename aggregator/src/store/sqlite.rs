@@ -4,6 +4,7 @@
 mod disk;
 mod load;
 mod silence;
+mod slo;
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -103,7 +104,9 @@ impl SqliteStore {
         if found < SCHEMA_VERSION {
             self.advance(found).map_err(&failed)?;
         }
-        silence::prepare(&self.connection).map_err(&failed)
+        silence::prepare(&self.connection).map_err(&failed)?;
+        slo::prepare(&self.connection).map_err(&failed)?;
+        Ok(())
     }
 
     fn advance(&mut self, found: i64) -> rusqlite::Result<()> {
@@ -333,6 +336,7 @@ fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite:
         tx.prepare_cached(UPSERT_CHANGE)?.execute(row)?;
     }
     transaction.silences.iter().try_for_each(|each| silence::write(tx, each))?;
+    slo::write(tx, &transaction.slo)?;
     if !transaction.incidents.is_empty() {
         tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;
     }

@@ -11,6 +11,8 @@ use gpuwarden_proto::vocab::{
 
 use super::*;
 use crate::incident::{Because, Case, Command, Limits, member};
+use crate::slo::Count;
+use crate::slo::kept::{Alarm, Bucket, Key};
 use crate::testing::{at, entry, finding, node, recorded, snapshot};
 
 /// Runs a check on each kind of store.
@@ -495,5 +497,38 @@ fn silences_are_kept_as_they_last_were_and_numbers_are_not_used_twice() {
         assert_eq!(store.prune(&before(41)).unwrap(), 1, "the second was ended");
         let loaded = store.load().unwrap();
         assert_eq!((loaded.silences, loaded.next_silence), (Vec::new(), 3));
+    });
+}
+
+fn bucket(step_s: u64, start_s: u64, good: u64) -> Bucket {
+    let key = Key { service: "search".into(), measure: "availability".to_owned() };
+    Bucket { key, step_s, start_s, count: Count { good, bad: 1 } }
+}
+
+#[test]
+fn counts_of_objectives_are_replaced_by_newer_ones_and_forgotten_by_their_age() {
+    on_each(|store| {
+        let mut commit = |buckets: Vec<Bucket>, forget: Vec<(u64, u64)>| {
+            let slo = Kept { buckets, forget, ..Kept::default() };
+            store.commit(&Transaction { slo, ..Transaction::default() }).unwrap();
+            store.load().unwrap().slo.buckets
+        };
+        let all = vec![bucket(60, 0, 1), bucket(60, 60, 2), bucket(3600, 0, 3)];
+        assert_eq!(commit(all.clone(), Vec::new()), all);
+        let left = vec![bucket(60, 60, 9), bucket(3600, 0, 3)];
+        assert_eq!(commit(vec![bucket(60, 60, 9)], vec![(60, 60), (3600, 0)]), left);
+    });
+}
+
+#[test]
+fn an_alarm_of_an_objective_is_kept_until_it_is_over() {
+    on_each(|store| {
+        let mut commit = |pairs: u8| {
+            let alarm = Alarm { key: bucket(60, 0, 0).key, pairs, raised_at: at(1) };
+            let slo = Kept { alarms: vec![alarm], ..Kept::default() };
+            store.commit(&Transaction { slo, ..Transaction::default() }).unwrap();
+            store.load().unwrap().slo.alarms.iter().map(|alarm| alarm.pairs).collect::<Vec<_>>()
+        };
+        assert_eq!((commit(0b10), commit(0b11), commit(0)), (vec![0b10], vec![0b11], Vec::new()));
     });
 }

@@ -5,7 +5,7 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 26] = [
+const PURE: [&str; 27] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
@@ -19,6 +19,7 @@ const PURE: [&str; 26] = [
     "aggregator/src/classify*",
     "aggregator/src/incident*",
     "aggregator/src/intake*",
+    "aggregator/src/slo*",
     "aggregator/src/resume*",
     "aggregator/src/shadow*",
     "aggregator/src/suppress*",
