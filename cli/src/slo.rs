@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn objectives_are_shown_with_what_is_left_of_them_and_what_is_not_known() {
         let burning =
-            objective("search", [18.2, 3.14, 0.4], ObjectiveState::Burning, "over 14.4 in 1 h");
+            objective("search", [18.2, 3.13, 0.4], ObjectiveState::Burning, "over 14.4 in 1 h");
         let unseen = Objective {
             kind: ObjectiveKind::Latency,
             target: 0.99,

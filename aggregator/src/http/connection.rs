@@ -93,8 +93,8 @@ async fn answer(stream: TcpStream, router: Router, metrics: &Metrics, stop: &Can
 
 /// Says that there are too many. What was asked is read first, or the answer would be lost with it.
 async fn turn_away(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut asked = vec![0; HEAD_MAX_BYTES];
-    stream.read(&mut asked).await?;
+    let mut asked = Vec::with_capacity(HEAD_MAX_BYTES);
+    stream.read_buf(&mut asked).await?;
     stream.write_all(CROWDED).await?;
     stream.shutdown().await
 }

@@ -63,6 +63,7 @@ impl FromRequestParts<AppState> for Admitted {
 
 /// Whether a request may tell; `given` is what it offers elsewhere than in its heads. The answer for
 /// who may not says why.
+#[expect(clippy::result_large_err, reason = "an answer goes straight out; a box would not help")]
 pub(super) fn admit(
     app: &AppState,
     heads: &HeaderMap,

@@ -39,9 +39,11 @@ pub(super) fn render(portrait: &Portrait, now: Timestamp, paint: Paint) -> Strin
     for (kind, out, into) in WORDS {
         let of_kind = || portrait.edges.iter().filter(move |edge| edge.kind == kind);
         let begun = of_kind().filter(|edge| edge.from == portrait.entity);
-        list(&mut page, out, begun.map(|edge| (&edge.to, edge)).collect(), portrait, now);
+        let begun: Vec<_> = begun.map(|edge| (&edge.to, edge)).collect();
+        list(&mut page, out, &begun, portrait, now);
         let ended = of_kind().filter(|edge| edge.to == portrait.entity);
-        list(&mut page, into, ended.map(|edge| (&edge.from, edge)).collect(), portrait, now);
+        let ended: Vec<_> = ended.map(|edge| (&edge.from, edge)).collect();
+        list(&mut page, into, &ended, portrait, now);
     }
     let left_out = portrait.edges_total.saturating_sub(portrait.edges.len() as u64);
     if left_out > 0 {
@@ -57,7 +59,7 @@ pub(super) fn render(portrait: &Portrait, now: Timestamp, paint: Paint) -> Strin
 fn list(
     page: &mut Page,
     label: Option<&str>,
-    ends: Vec<(&Entity, &Edge)>,
+    ends: &[(&Entity, &Edge)],
     portrait: &Portrait,
     now: Timestamp,
 ) {

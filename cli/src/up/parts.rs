@@ -46,6 +46,6 @@ impl Aggregator {
 
     /// Serves until it is told to stop.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        self.inner.run(shutdown).await
+        Box::pin(self.inner.run(shutdown)).await
     }
 }
