@@ -211,7 +211,7 @@ enum Commit {
 
 /// A transaction that waits to be tried again.
 struct Held {
-    transaction: Transaction,
+    transaction: Box<Transaction>,
     debts: Debts,
     error: StoreError,
     sleep: Pin<Box<Sleep>>,
@@ -375,7 +375,7 @@ impl Core {
             self.settle(debts);
             return;
         }
-        self.writer.give(Job::Commit(transaction));
+        self.writer.give(Job::Commit(Box::new(transaction)));
         self.commit = Commit::Running(debts);
     }
 
@@ -452,7 +452,7 @@ impl Core {
     /// A commit failed: people are told, and it is tried again later.
     fn hold(
         &mut self,
-        transaction: Transaction,
+        transaction: Box<Transaction>,
         debts: Debts,
         error: StoreError,
     ) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use crate::store::{Retention, Store, StoreError, Transaction};
 #[derive(Debug)]
 pub(super) enum Job {
     /// Make this durable.
-    Commit(Transaction),
+    Commit(Box<Transaction>),
     /// Forget what is old.
     Prune(Retention),
 }
@@ -23,7 +23,7 @@ pub(super) enum Done {
     /// A commit.
     Commit {
         /// What was tried.
-        transaction: Transaction,
+        transaction: Box<Transaction>,
         /// How it went.
         result: Result<(), StoreError>,
         /// How long it took.
