@@ -4,7 +4,7 @@ use gpuwarden_proto::time::Timestamp;
 
 use super::Core;
 use crate::config::Config;
-use crate::correlate::{State, Touched, outside};
+use crate::correlate::State;
 use crate::slo::Slo;
 use crate::slo::kept::Kept;
 
@@ -30,11 +30,9 @@ impl Core {
     /// What a tick brings about for objectives.
     pub(super) fn objectives(&mut self, now: Timestamp) {
         if self.ticks.is_multiple_of(TICKS_PER_JUDGEMENT) {
-            let mut touched = Touched::default();
             for finding in self.slo.judge(now) {
-                outside(&mut self.state, now, now, finding, &mut touched);
+                self.find(now, now, finding);
             }
-            self.note(touched);
             // Together with the incidents that they led to.
             let alarms = self.slo.take_alarms();
             self.pending.slo(alarms);

@@ -43,13 +43,7 @@ impl Series {
     /// Requests of the last `window_s` before `now`, to one minute up to six hours, to ten minutes up
     /// to three days, and else to an hour.
     pub(super) fn window(&self, now: Timestamp, window_s: u64) -> Count {
-        let place = if window_s <= BY_MINUTE_MAX_S {
-            0
-        } else if window_s <= WINDOW_MAX_S {
-            1
-        } else {
-            2
-        };
+        let place = usize::from(window_s > BY_MINUTE_MAX_S) + usize::from(window_s > WINDOW_MAX_S);
         self.rings[place].window(now, window_s)
     }
 
