@@ -159,7 +159,7 @@ fn serve(config: Option<&Path>, args: &RunArgs) -> Result<(), Failure> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    runtime.block_on(async { crate::run(config, crate::signalled()).await })?;
+    runtime.block_on(async { Box::pin(crate::run(config, crate::signalled())).await })?;
     Ok(())
 }
 

@@ -94,7 +94,8 @@ async fn answer(stream: TcpStream, router: Router, metrics: &Metrics, stop: &Can
 /// Says that there are too many. What was asked is read first, or the answer would be lost with it.
 async fn turn_away(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = vec![0; HEAD_MAX_BYTES];
-    stream.read(&mut asked).await?;
+    // However much of it has come is enough.
+    let _ = stream.read(&mut asked).await?;
     stream.write_all(CROWDED).await?;
     stream.shutdown().await
 }
