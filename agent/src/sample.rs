@@ -326,6 +326,9 @@ pub struct ModelShape {
     pub max_batch: u32,
     /// Longest queue; `None` when it has no limit.
     pub max_queue: Option<u32>,
+    /// A number for the whole config: while the agent runs, another config has another. 0 is unknown.
+    #[serde(default)]
+    pub config: u64,
 }
 
 /// A line of the kernel log that means something here.

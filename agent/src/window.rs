@@ -5,6 +5,7 @@ mod availability;
 mod gpu;
 mod model;
 mod ring;
+mod served;
 mod server;
 mod source;
 

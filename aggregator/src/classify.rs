@@ -4,12 +4,13 @@
 //!
 //! | severity | when |
 //! | --- | --- |
-//! | P1 | no replica of a model is left that had traffic, or nine in ten of its requests fail; what is P2 by its replicas or requests, of a model on the critical list |
-//! | P2 | no replica is left of a model without traffic; half of its replicas or more are down, or one is left; a quarter or more of a model's requests fail over all its replicas; a node does not answer; a model is down and how many replicas it has is not known |
-//! | P3 | degraded performance or partial failure: grade `degraded`, or `down` with replicas left |
-//! | P4 | a forecast or a minor matter: grade `warning`, and blindness of Gpuwarden itself |
+//! | P1 | no replica of a model is left that had traffic, or nine in ten of its requests fail; what is P2 by its replicas or requests, of a model on the critical list; a critical service uses up its budget 14.4 times too fast |
+//! | P2 | no replica is left of a model without traffic; half of its replicas or more are down, or one is left; a quarter or more of a model's requests fail over all its replicas; a node does not answer; a model is down and how many replicas it has is not known; a service uses up its budget 14.4 times too fast, or a critical one 6 times |
+//! | P3 | degraded performance or partial failure: grade `degraded`, or `down` with replicas left; a service uses up its budget 3 or 6 times too fast |
+//! | P4 | a forecast or a minor matter: grade `warning`, and blindness of Gpuwarden itself; a service uses up its budget just too fast |
 
 use std::fmt;
+use std::time::Duration;
 
 use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::{Evidence, Subject, Unit};
@@ -18,6 +19,8 @@ use gpuwarden_proto::vocab::{Grade, IncidentType, ModelName, NodeId, RuleId, Sev
 
 use crate::incident::{Because, place};
 use crate::replica::{Replicas, Standing, Tally};
+use crate::slo::BURN;
+use crate::slo::burn::called;
 
 /// Share of failing requests from which on an error rate is high.
 pub const FAILING_HIGH: f64 = 0.25;
@@ -108,6 +111,19 @@ pub enum Ground {
     Silent(NodeId),
     /// Somebody outside calls it critical; whether it is about what management calls critical.
     Told(bool),
+    /// A service uses up its error budget too fast.
+    Burning {
+        /// The service.
+        service: Subject,
+        /// How fast: 1 uses it up in just its period.
+        rate: f64,
+        /// How fast it may be over the window.
+        threshold: f64,
+        /// The window.
+        over: Duration,
+        /// The service is on management's list.
+        critical: bool,
+    },
     /// Gpuwarden does not see.
     Blind,
     /// The rule's own grade.
@@ -142,6 +158,15 @@ impl fmt::Display for Ground {
             Self::Told(false) => f.write_str("who tells of it calls it critical"),
             Self::Told(true) => {
                 f.write_str("who tells of it calls it critical, and the service is critical")
+            }
+            Self::Burning { service, rate, threshold, over, critical } => {
+                let over = called(over.as_secs());
+                write!(
+                    f,
+                    "{service} uses up its error budget {rate:.1} times as fast as it may, "
+                )?;
+                write!(f, "over {over} (threshold {threshold})")?;
+                if *critical { f.write_str("; it is critical") } else { Ok(()) }
             }
             Self::Blind => f.write_str("what cannot be seen is not known to be in trouble"),
             Self::Grade(rule, Grade::Warning) => write!(f, "{rule} may become trouble"),
@@ -204,6 +229,9 @@ fn by_grade(member: &Member, replicas: &Replicas, stakes: Stakes<'_>) -> (Severi
             let vital = stakes.are_in(member);
             (if vital { Severity::P1 } else { Severity::P2 }, Ground::Told(vital))
         }
+        (RuleId::AvailabilityBurn | RuleId::LatencyBurn, _) => {
+            burning(member, stakes.are_in(member)).unwrap_or((Severity::P3, graded))
+        }
         (RuleId::TelemetryBlind, _) => (Severity::P4, Ground::Blind),
         (RuleId::ErrorRateHigh, _) => match failing(&member.evidence) {
             Some(ratio) => {
@@ -227,6 +255,21 @@ fn by_grade(member: &Member, replicas: &Replicas, stakes: Stakes<'_>) -> (Severi
         (_, Grade::Warning) => (Severity::P4, graded),
         (_, Grade::Degraded | Grade::Down) => (Severity::P3, graded),
     }
+}
+
+/// How urgent it is that a budget is used up so fast: the pair of windows that alarms says it.
+fn burning(member: &Member, critical: bool) -> Option<(Severity, Ground)> {
+    let burn = member.evidence.iter().find(|each| each.signal == BURN)?;
+    let threshold = burn.threshold?;
+    let severity = match (threshold, critical) {
+        (14.4.., true) => Severity::P1,
+        (14.4.., false) | (6.0.., true) => Severity::P2,
+        (3.0.., _) => Severity::P3,
+        _ => Severity::P4,
+    };
+    let over = Duration::try_from_secs_f64(burn.window_s).unwrap_or_default();
+    let (service, rate) = (member.subject.clone(), burn.value);
+    Some((severity, Ground::Burning { service, rate, threshold, over, critical }))
 }
 
 /// The share of failing requests in the evidence.

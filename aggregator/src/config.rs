@@ -11,6 +11,7 @@ use gpuwarden_proto::vocab::ModelName;
 use crate::correlate::{Policy, cause::Windows};
 use crate::graph::Topology;
 use crate::http::guard::Secret;
+use crate::kubernetes::{self, IN_CLUSTER, NAMESPACES_MAX};
 use crate::suppress::{Inhibition, inhibit};
 
 /// All settings. What a file does not name has its default.
@@ -67,6 +68,8 @@ pub struct Config {
     pub shadow_percent: u32,
     /// What the candidate's file says.
     pub shadow: Option<Candidate>,
+    /// Whose rollouts are watched; `None` watches none.
+    pub kubernetes: Option<kubernetes::Settings>,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -127,6 +130,7 @@ impl Default for Config {
             shadow_file: None,
             shadow_percent: 20,
             shadow: None,
+            kubernetes: None,
             limits: Limits::default(),
         }
     }
@@ -231,6 +235,7 @@ impl Config {
         config.shadow_file = shadow.parsed("config", folder);
         let percent = shadow.number("percent", u64::from(config.shadow_percent), 1..=100);
         config.shadow_percent = u32::try_from(percent).unwrap_or(config.shadow_percent);
+        config.kubernetes = cluster(&mut root.section("kubernetes"));
         config.topology_file = root.section("topology").parsed("file", folder);
         let (longest, allowed) = (config.silence_longest, Duration::from_secs(60)..=DAY * 366);
         config.silence_longest = root.section("silences").duration("longest", longest, allowed);
@@ -313,6 +318,41 @@ impl Limits {
     }
 }
 
+/// Whose rollouts are watched, where an API server is named.
+fn cluster(section: &mut Section<'_>) -> Option<kubernetes::Settings> {
+    let api = |text: &str| {
+        let known =
+            text == IN_CLUSTER || text.starts_with("https://") || text.starts_with("http://");
+        let fault =
+            || format!("should be \"{IN_CLUSTER}\" or an address like https://10.0.0.1:6443");
+        known.then(|| text.to_owned()).ok_or_else(fault)
+    };
+    let api = section.parsed("api", api);
+    let (token_file, ca_file) =
+        (section.parsed("token_file", folder), section.parsed("ca_file", folder));
+    let namespaces = section.list("namespaces", namespace);
+    if namespaces.len() > NAMESPACES_MAX {
+        section.problem(
+            "namespaces",
+            &format!("at most {NAMESPACES_MAX} can be named; or none, for all"),
+        );
+    }
+    let word = |text: &str| match text.len() {
+        1..=317 => Ok(text.to_owned()),
+        _ => Err("should be the name of a label".to_owned()),
+    };
+    let label = section.parsed("label", word).unwrap_or_else(|| "gpuwarden.io/service".to_owned());
+    Some(kubernetes::Settings { api: api?, token_file, ca_file, namespaces, label })
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    match text.len() {
+        1..=63 if text.bytes().all(plain) => Ok(text.to_owned()),
+        _ => Err("should be the name of a namespace".to_owned()),
+    }
+}
+
 /// The text of a file; `option` is what names another.
 fn text_of(path: &Path, option: &str) -> Result<String, Vec<Problem>> {
     std::fs::read_to_string(path).map_err(|error| {
@@ -367,6 +407,20 @@ mod tests {
                 "8:nodes.lost_after",
             ]
         );
+    }
+
+    #[test]
+    fn rollouts_are_watched_where_an_api_server_is_named() {
+        let read = |text: &str| Config::parse("a.toml", text).map(|config| config.kubernetes);
+        let given = "[kubernetes]\napi = \"in-cluster\"\nnamespaces = [\"prod\"]";
+        let settings = read(given).unwrap().unwrap();
+        assert_eq!(
+            (settings.label.as_str(), settings.namespaces.len()),
+            ("gpuwarden.io/service", 1)
+        );
+        assert_eq!(read("[kubernetes]\nlabel = \"a\"").unwrap(), None);
+        assert!(read("[kubernetes]\napi = \"nowhere\"").is_err());
+        assert!(read("[kubernetes]\napi = \"in-cluster\"\nnamespaces = [\"a/b\"]").is_err());
     }
 
     #[test]

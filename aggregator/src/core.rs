@@ -12,19 +12,21 @@ mod pending;
 mod sessions;
 mod shadow;
 mod silence;
+mod slo;
 mod writer;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{NoChange, RecordedChange, Told};
 use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::{Event, Subject};
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::uplink::{Entry, Hello, Rejection};
@@ -51,13 +53,15 @@ use crate::correlate::{State, Touched};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::intake::{Passing, TICK};
+use crate::ledger::{Ledger, Taken};
 use crate::node::SessionId;
 use crate::outside::Outside;
 use crate::outside::register::{Active, Register};
 use crate::replay::line::Word;
 use crate::resume::resume;
+use crate::slo::Slo;
 use crate::status::Metrics;
-use crate::store::{Loaded, Retention, StoreError, Transaction};
+use crate::store::{CHANGES_LOADED, Loaded, Retention, StoreError, Transaction};
 use crate::suppress::{LISTED_FOR, Suppressor};
 use crate::watch::{Board, Watch};
 
@@ -123,12 +127,19 @@ pub enum Request {
     /// What a candidate config would have done otherwise; `None` where there is none.
     Shadow(oneshot::Sender<Option<Report>>),
     /// What was changed, newest first.
-    Changes(usize, oneshot::Sender<Vec<ObservedChange>>),
+    Changes(usize, oneshot::Sender<Vec<RecordedChange>>),
+    /// Changes are told.
+    Record(Vec<Told>, oneshot::Sender<Recorded>),
+    /// How the objectives of services stand.
+    Objectives(oneshot::Sender<Vec<Objective>>),
     /// What stands where, down to things of this kind.
     Tree(EntityKind, oneshot::Sender<Vec<Branch>>),
     /// What is known of the thing of a name.
     Portrait(String, oneshot::Sender<Result<Portrait, NotFound>>),
 }
+
+/// What became of each change that was told, once all of them are on disk.
+pub type Recorded = Result<Vec<Result<Taken, NoChange>>, CommandError>;
 
 /// There are as many nodes as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -144,6 +155,9 @@ pub enum CommandError {
     /// It has been, but is not on disk.
     #[error("taken up, but not on disk yet: {0}")]
     NotStored(StoreError),
+    /// So much waits for the disk that no more is taken up.
+    #[error("too much waits for the disk; nothing was taken up, tell it again later")]
+    Full,
 }
 
 enum Input {
@@ -168,7 +182,8 @@ pub struct Core {
     register: Register,
     board: Board,
     sessions: Sessions,
-    changes: VecDeque<ObservedChange>,
+    ledger: Ledger,
+    slo: Slo,
     pending: Pending,
     journal: Journal,
     shadow: Option<Box<Shadow>>,
@@ -231,11 +246,13 @@ impl Core {
         let Begun { mut loaded, now } = begun;
         let silences = std::mem::take(&mut loaded.silences);
         let next_silence = loaded.next_silence;
+        let kept = std::mem::take(&mut loaded.slo);
         let next_order = loaded.next_order;
         let shadow = config.shadow.as_ref().map(|c| Box::new(Shadow::new(c, loaded.clone(), now)));
         let (state, changes) = resume(config.policy(), loaded, now);
         let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
         suppressor.restore(silences, next_silence, &state, now);
+        let slo = slo::resume(&config, kept, &state, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
@@ -251,7 +268,8 @@ impl Core {
             register,
             board,
             sessions: Sessions::default(),
-            changes: changes.into(),
+            ledger: Ledger::new(changes, CHANGES_LOADED),
+            slo,
             pending: Pending::default(),
             journal: Journal::new(next_order),
             shadow,
@@ -383,6 +401,9 @@ impl Core {
         for (receipts, answer) in debts.receipts {
             drop(answer.send(Ok(receipts)));
         }
+        for (taken, answer) in debts.recordings {
+            drop(answer.send(Ok(taken)));
+        }
         for (id, answer) in debts.answers {
             let incident = self.board.incident(id);
             let incident = incident.ok_or(CommandError::Refused(Refusal::Unknown(id)));
@@ -465,6 +486,7 @@ impl Core {
     /// Puts what was taken up on disk, if that can be done at once, and ends the streams.
     async fn finish(mut self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.drain(self.config.reconnect_spread);
+        self.keep_objectives(now);
         self.pass(now);
         let mut touched = Touched::default();
         self.passing.end(&mut self.state, now, &mut touched);

@@ -10,6 +10,7 @@
 //! their incidents become one ([`group`]). What proves to have a cause of its own is parted again
 //! ([`join`]). Likely causes are ranked after each change of members ([`root`]).
 
+mod blame;
 mod candidate;
 pub mod cause;
 pub mod change;
@@ -34,11 +35,12 @@ mod standing;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{ChangeOrigin, RecordedChange};
 use gpuwarden_proto::convert::PARTS_MAX;
-use gpuwarden_proto::event::{Change, Finding, Subject};
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::incident::{Incident, Member, WatchChange};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
@@ -61,6 +63,9 @@ pub use self::resting::RESTING_MAX;
 
 /// Incidents whose likely causes are ranked in one tick.
 const RANKED_MAX: usize = 500;
+
+/// Incidents that are looked at, the newest first, when a change is told after them.
+const LATE_MAX: usize = 512;
 
 /// What correlation goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,13 +150,8 @@ pub enum Signal {
         /// What.
         finding: Finding,
     },
-    /// Something was done to a node.
-    Change {
-        /// When it was observed.
-        observed_at: Timestamp,
-        /// What.
-        change: Change,
-    },
+    /// Something was done to a node, as its agent saw.
+    Change(RecordedChange),
     /// A node says what is true now.
     Snapshot(Snapshot),
     /// A node is not heard of any more.
@@ -215,7 +215,7 @@ pub fn apply(
         Signal::Finding { observed_at, backlog, finding } => {
             state.finding(now, Some(node), finding, observed_at, backlog, touched);
         }
-        Signal::Change { observed_at, change } => state.change(node, observed_at, &change),
+        Signal::Change(change) => state.change(&Arc::new(change)),
         Signal::Snapshot(snapshot) => state.snapshot(now, node, snapshot, touched),
         Signal::Lost(finding) => {
             let raised_at = finding.raised_at;
@@ -329,18 +329,50 @@ impl State {
         }
     }
 
-    /// Takes up a change again that was seen before a restart.
-    pub fn recall(&mut self, observed: &ObservedChange) {
-        self.change(&observed.node, observed.observed_at, &observed.change);
+    /// Takes up a change again that was known before a restart.
+    pub fn recall(&mut self, change: RecordedChange) {
+        self.change(&Arc::new(change));
     }
 
-    fn change(&mut self, node: &NodeId, at: Timestamp, change: &Change) {
-        self.changes.note(node, at, change);
-        if change.kind == ChangeKind::DriverChanged && !change.version.is_empty() {
-            self.graph.drive(node, &change.version);
+    /// Takes up a change that somebody recorded. It may be told after trouble that it brought about.
+    pub fn record(&mut self, now: Timestamp, change: &RecordedChange, touched: &mut Touched) {
+        self.change(&Arc::new(change.clone()));
+        let mut late = Vec::new();
+        for (id, case) in self.cases.iter().rev().take(LATE_MAX) {
+            let mut members = case.incident().members.iter().take(candidate::ANCHORS);
+            let follows = |member: &Member| {
+                let blamed = || self.recorded_before(cause::Clue::from(member));
+                blame::may_follow(change, member.raised_at)
+                    && blamed().iter().any(|each| each.change.key == change.key)
+            };
+            if members.any(follows) {
+                late.push(*id);
+            }
         }
-        if matches!(change.kind, ChangeKind::ModelDeployed | ChangeKind::ModelLoaded) {
-            self.replicas.adopt(node, &change.subject);
+        for id in late {
+            self.index.note(id, blame::entity(change));
+            self.unranked.insert(id);
+            if let Some(case) = self.cases.get_mut(&id) {
+                case.refreshed(now);
+            }
+            touched.change(id);
+        }
+    }
+
+    fn change(&mut self, change: &Arc<RecordedChange>) {
+        self.changes.note(change);
+        let told = change.about.first().filter(|_| change.origin == ChangeOrigin::Agent);
+        let Some((entity, node)) = told.and_then(|entity| Some((entity, entity.node.as_ref()?)))
+        else {
+            return;
+        };
+        if change.kind == ChangeKind::DriverChanged && !change.after.is_empty() {
+            self.graph.drive(node, &change.after);
+        }
+        if matches!(change.kind, ChangeKind::ModelDeployed | ChangeKind::ModelLoaded)
+            && let Some((server, model, version)) = entity.replica()
+        {
+            self.replicas.adopt(node, &Subject::Model { server, model, version });
         }
     }
 
@@ -633,5 +665,7 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 mod tests;

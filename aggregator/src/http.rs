@@ -3,6 +3,7 @@
 //! handler that takes something has [`guard::Admitted`] as its first argument.
 
 mod alertmanager;
+mod changes;
 mod cloudevents;
 mod connection;
 mod form;
@@ -58,6 +59,7 @@ pub fn router(state: AppState) -> Router {
         .merge(pagerduty::routes())
         .merge(cloudevents::routes())
         .merge(reports::routes())
+        .merge(changes::routes())
         .merge(form::routes())
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))

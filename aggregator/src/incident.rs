@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Finding, Subject};
-use gpuwarden_proto::incident::{Incident, Member, Root, Tie};
+use gpuwarden_proto::incident::{Incident, Member, Root, SuspectedChange, Tie};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity};
 
@@ -141,6 +141,7 @@ impl Case {
             apart_from: Vec::new(),
             suppressed_by: Vec::new(),
             held_since: None,
+            suspected_change: None,
         };
         let mut case = Self { incident, limits, active: 1, quiet_since: None, scope: None };
         case.entitle();
@@ -266,6 +267,23 @@ impl Case {
     /// The most likely causes, the likeliest first.
     pub fn rank(&mut self, roots: Vec<Root>) {
         self.incident.roots = roots;
+    }
+
+    /// The change that most likely brought it about, with a line of history when that is another one
+    /// than before.
+    pub fn suspect(&mut self, suspected: Option<SuspectedChange>) {
+        let before = self.incident.suspected_change.as_ref().map(|known| &known.what);
+        let now = suspected.as_ref().map(|found| &found.what);
+        if now != before {
+            let text = match &suspected {
+                Some(SuspectedChange { what, kind, summary, .. }) => {
+                    format!("{what} is suspected ({kind}): {summary}")
+                }
+                None => "no change is suspected any more".to_owned(),
+            };
+            self.tell(self.incident.updated_at, Kind::Suspected, SELF, text);
+        }
+        self.incident.suspected_change = suspected;
     }
 
     /// Adds a member. `None` when it is counted only, because the incident is full.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::{Body, Event, Gap};
-use gpuwarden_proto::fleet::ObservedChange;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{ChangeKind, IncidentId, NodeId};
 
@@ -24,7 +24,7 @@ const RENEWED_MAX: usize = 500;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Aside {
     /// Something was done to the node.
-    Change(ObservedChange),
+    Change(RecordedChange),
     /// Events of the node are lost.
     Gap(Gap),
 }
@@ -47,10 +47,9 @@ pub fn event(
             None
         }
         Body::Change(change) => {
-            let change = ObservedChange { node: node.clone(), observed_at, change };
-            note_change(state, &change);
-            let signal = Signal::Change { observed_at, change: change.change.clone() };
-            apply(state, now, node, signal, touched);
+            let change = RecordedChange::observed(node, observed_at, &change);
+            note_change(state, node, change.kind);
+            apply(state, now, node, Signal::Change(change.clone()), touched);
             Some(Aside::Change(change))
         }
         Body::Gap(gap) => Some(Aside::Gap(gap)),
@@ -58,16 +57,20 @@ pub fn event(
 }
 
 /// What a change says of its node.
-fn note_change(state: &mut State, observed: &ObservedChange) {
-    let Some(node) = state.nodes.get_mut(&observed.node) else { return };
-    match observed.change.kind {
+fn note_change(state: &mut State, node: &NodeId, kind: ChangeKind) {
+    let Some(node) = state.nodes.get_mut(node) else { return };
+    match kind {
         ChangeKind::AgentStopped => node.stopping = true,
         ChangeKind::AgentStarted => node.stopping = false,
         ChangeKind::ModelLoaded
         | ChangeKind::ModelUnloaded
         | ChangeKind::ModelDeployed
         | ChangeKind::ServerRestarted
-        | ChangeKind::DriverChanged => {}
+        | ChangeKind::DriverChanged
+        | ChangeKind::ConfigChanged
+        | ChangeKind::Rollout
+        | ChangeKind::Infrastructure
+        | ChangeKind::Other => {}
     }
 }
 

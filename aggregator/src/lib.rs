@@ -12,9 +12,11 @@
 //!   things mean; pure
 //! - [`suppress`]: what is held back, by whom or what, and why; pure
 //! - [`outside`]: what other systems and people tell; pure
+//! - [`slo`]: what is promised of services, and what is left of it; pure
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
+//! - [`ledger`], [`runbook`]: changes, each once; the steps that take a change back; pure
 //! - [`replay`]: what correlation makes of an event log
 //! - [`shadow`]: what a candidate config would have done otherwise; pure
 //! - [`command`]: the command line
@@ -33,14 +35,18 @@ pub mod http;
 pub mod incident;
 pub mod ingest;
 pub mod intake;
+pub mod kubernetes;
+pub mod ledger;
 pub mod node;
 pub mod outside;
 pub mod query;
 pub mod replay;
 pub mod replica;
 pub mod resume;
+pub mod runbook;
 pub mod service;
 pub mod shadow;
+pub mod slo;
 pub mod status;
 pub mod store;
 pub mod suppress;
@@ -185,8 +191,16 @@ impl Aggregator {
         };
         let router = http::router(app);
         let http = http::serve(http, router, Arc::clone(&metrics), edges.clone());
+        let cluster = config.kubernetes.clone();
+        let (own_desk, own_clock, own_stop) = (desk.clone(), clock.clone(), edges.clone());
+        let rollouts = async {
+            if let Some(settings) = cluster {
+                Box::pin(kubernetes::run(settings, own_desk, own_clock, own_stop)).await;
+            }
+        };
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
-        let (result, served, ()) = tokio::join!(core, serve(grpc, ingest, desk, &edges), http);
+        let grpc = serve(grpc, ingest, desk, &edges);
+        let (result, served, (), ()) = tokio::join!(core, grpc, http, rollouts);
         result?;
         served
     }

@@ -9,10 +9,12 @@
 //! - [`pagerduty`]: Events API v2
 //! - [`cloudevents`]: CloudEvents 1.0, as an APM sends them
 //! - [`report`]: what a person reports
+//! - [`change`]: what was changed, in three formats; it goes to the ledger of changes
 //! - [`label`], [`grade`]: the tables from labels to things of the fleet, and from words to grades
 //! - [`register`]: what is told, known, over, and for how long
 
 pub mod alertmanager;
+pub mod change;
 pub mod cloudevents;
 mod field;
 pub mod fingerprint;

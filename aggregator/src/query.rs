@@ -5,10 +5,12 @@ mod silence;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gpuwarden_proto::change::{NoChange, RecordedChange, Told};
 use gpuwarden_proto::entity::EntityKind;
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
@@ -19,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::{CommandError, Request, SilenceError};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
+use crate::ledger::Taken;
 use crate::store::{History, StoreError};
 use crate::trace::{Absent, Around, Kept};
 use crate::watch::Watch;
@@ -186,14 +189,32 @@ impl Desk {
         self.ask(Request::Shadow).await?.ok_or(AskError::NoShadow)
     }
 
-    /// Changes that were observed, newest first.
+    /// Records changes, each once, and answers for each when all of them are on disk.
+    ///
+    /// # Errors
+    ///
+    /// The aggregator stops, or the disk refuses.
+    pub async fn record(&self, told: Vec<Told>) -> Result<Vec<Result<Taken, NoChange>>, AskError> {
+        Ok(self.ask(|answer| Request::Record(told, answer)).await??)
+    }
+
+    /// Changes, newest first.
     ///
     /// # Errors
     ///
     /// The aggregator stops.
-    pub async fn changes(&self, limit: usize) -> Result<Vec<ObservedChange>, AskError> {
+    pub async fn changes(&self, limit: usize) -> Result<Vec<RecordedChange>, AskError> {
         let limit = if limit == 0 { LIMIT_DEFAULT } else { limit.min(LIMIT_MAX) };
         self.ask(|answer| Request::Changes(limit, answer)).await
+    }
+
+    /// How the objectives of services stand, by service.
+    ///
+    /// # Errors
+    ///
+    /// The aggregator stops.
+    pub async fn objectives(&self) -> Result<Vec<Objective>, AskError> {
+        self.ask(Request::Objectives).await
     }
 
     /// The fleet as a tree, down to things of a kind.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{NodeId, NodeState};
 
@@ -13,7 +13,7 @@ use crate::store::Loaded;
 /// What is known `now` of what was on disk: all streams are gone, and quiet periods begin anew. With
 /// it the newest changes, oldest first.
 #[must_use]
-pub fn resume(policy: Policy, loaded: Loaded, now: Timestamp) -> (State, Vec<ObservedChange>) {
+pub fn resume(policy: Policy, loaded: Loaded, now: Timestamp) -> (State, Vec<RecordedChange>) {
     let mut nodes: HashMap<NodeId, Node> = HashMap::new();
     let mut busy = Vec::new();
     for row in loaded.nodes {
@@ -35,6 +35,6 @@ pub fn resume(policy: Policy, loaded: Loaded, now: Timestamp) -> (State, Vec<Obs
     }
     let mut state = State::restore(policy, nodes, loaded.incidents, loaded.next_incident, now);
     busy.iter().for_each(|(node, models)| state.recall_traffic(node, models));
-    loaded.changes.iter().for_each(|change| state.recall(change));
+    loaded.changes.iter().for_each(|change| state.recall(change.clone()));
     (state, loaded.changes)
 }

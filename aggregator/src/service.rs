@@ -1,10 +1,12 @@
 //! The edge to people and scripts: a service a file.
 
+mod changes;
 mod gate;
 mod routes;
 mod shadow;
 mod signals;
 mod silence;
+mod slo;
 mod topology;
 
 use std::pin::Pin;
@@ -18,11 +20,13 @@ use gpuwarden_proto::pb::incident_service_server::IncidentService;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use tonic::{Request, Response, Status};
 
+pub use changes::Changes;
 pub use gate::Bounds;
 pub use routes::Routes;
 pub use shadow::Shadow;
 pub use signals::Signals;
 pub use silence::Silences;
+pub use slo::Objectives;
 pub use topology::Topology;
 
 use crate::core::{CommandError, SilenceError};
@@ -172,16 +176,6 @@ impl FleetService for Fleet {
         let nodes = nodes.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListNodesResponse { nodes }))
     }
-
-    async fn list_changes(
-        &self,
-        request: Request<pb::ListChangesRequest>,
-    ) -> Answer<pb::ListChangesResponse> {
-        let limit = request.into_inner().limit as usize;
-        let changes = self.0.changes(limit).await.map_err(status)?;
-        let changes = fitting(changes.into_iter().map(Into::into));
-        Ok(Response::new(pb::ListChangesResponse { changes }))
-    }
 }
 
 fn wire(incident: &Arc<Incident>) -> pb::Incident {
@@ -232,6 +226,7 @@ fn status(error: AskError) -> Status {
             }
         },
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
+        AskError::Command(CommandError::Full) => Status::resource_exhausted(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),
             Refusal::Over { .. } | Refusal::StillActive { .. } => Status::failed_precondition(text),

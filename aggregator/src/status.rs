@@ -1,8 +1,10 @@
 //! How the aggregator itself is doing: its own numbers, for Prometheus and for tests.
 
+mod slo;
+
 use std::time::Duration;
 
-use gpuwarden_proto::vocab::Sender;
+use gpuwarden_proto::vocab::{ChangeOrigin, Sender};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::outside::register::Outcome;
 use crate::suppress::Standing;
+pub use slo::SloMetrics;
 
 /// Why an event was refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -85,6 +88,15 @@ pub struct Told {
     pub outcome: Heard,
 }
 
+/// The labels of changes that were told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChangeTold {
+    /// By whom: `agent`, `person`, `webhook` or `kubernetes`.
+    pub origin: &'static str,
+    /// What became of it: `recorded`, `ended`, `known` or `refused`.
+    pub outcome: &'static str,
+}
+
 /// The label of refused HTTP requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct HttpReason {
@@ -144,6 +156,8 @@ pub struct Metrics {
     pub http_refused: Family<HttpReason, Counter>,
     /// Signals from elsewhere, by sender and by what became of them.
     pub signals: Family<Told, Counter>,
+    /// Changes that were told, by who tells and by what became of them.
+    pub changes: Family<ChangeTold, Counter>,
     /// Alerts that their sender left out of what it sent, by its own count.
     pub alerts_truncated: Counter,
     /// What is told from elsewhere and not over.
@@ -186,6 +200,8 @@ pub struct Metrics {
     pub nodes_connected: Gauge,
     /// Nodes that do not answer.
     pub nodes_lost: Gauge,
+    /// How services keep their objectives.
+    pub slo: SloMetrics,
 }
 
 /// A histogram with bounds from half a millisecond to a second.
@@ -245,6 +261,11 @@ impl Metrics {
         }
     }
 
+    /// One more change told.
+    pub fn change_told(&self, origin: ChangeOrigin, outcome: &'static str) {
+        self.changes.get_or_create(&ChangeTold { origin: origin.as_str(), outcome }).inc();
+    }
+
     /// The page that Prometheus reads.
     ///
     /// # Errors
@@ -265,6 +286,7 @@ impl Metrics {
         r.register("calls_late", "Calls not answered in time", self.calls_late.clone());
         r.register("http_refused", "HTTP requests refused", self.http_refused.clone());
         r.register("signals", "Signals from elsewhere", self.signals.clone());
+        r.register("changes", "Changes told", self.changes.clone());
         r.register("alerts_truncated", "Alerts left out by senders", self.alerts_truncated.clone());
         r.register(
             "outside_active",
@@ -289,6 +311,7 @@ impl Metrics {
         r.register("findings_held", "Findings held back", self.findings_held.clone());
         r.register("nodes_connected", "Nodes with a stream", self.nodes_connected.clone());
         r.register("nodes_lost", "Nodes that do not answer", self.nodes_lost.clone());
+        self.slo.register(r);
         let mut page = String::new();
         text::encode(&mut page, &registry)?;
         Ok(page)

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::correlate::RESTING_MAX;
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::silence::Silence;
@@ -24,8 +24,10 @@ pub use memory::{Fault, MemoryStore};
 pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
+use crate::slo::kept::Kept;
+
 /// Changes that are loaded at the start.
-pub const CHANGES_LOADED: usize = 1000;
+pub const CHANGES_LOADED: usize = 10_000;
 /// Incidents resolved although members were active that are loaded at the start, the newest.
 pub const FORCED_LOADED: usize = 1000;
 
@@ -103,10 +105,12 @@ pub struct Transaction {
     pub incidents: Vec<Arc<Incident>>,
     /// Nodes as they now are.
     pub nodes: Vec<NodeRow>,
-    /// Changes that were observed.
-    pub changes: Vec<ObservedChange>,
+    /// Changes; one with a key that is stored takes its place.
+    pub changes: Vec<RecordedChange>,
     /// Silences as they now are.
     pub silences: Vec<Silence>,
+    /// Counts and alarms of objectives.
+    pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -115,8 +119,17 @@ impl Transaction {
     /// It would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { batches, journal, marks, incidents, nodes, changes, silences, next_incident: _ } =
-            self;
+        let Self {
+            batches,
+            journal,
+            marks,
+            incidents,
+            nodes,
+            changes,
+            silences,
+            slo,
+            next_incident: _,
+        } = self;
         batches.is_empty()
             && journal.is_empty()
             && marks.is_empty()
@@ -124,6 +137,7 @@ impl Transaction {
             && nodes.is_empty()
             && changes.is_empty()
             && silences.is_empty()
+            && slo.is_empty()
     }
 }
 
@@ -137,11 +151,13 @@ pub struct Loaded {
     /// Their watermarks.
     pub marks: Vec<(NodeId, Epoch, Seq)>,
     /// The newest changes, oldest first.
-    pub changes: Vec<ObservedChange>,
+    pub changes: Vec<RecordedChange>,
     /// Silences, by number.
     pub silences: Vec<Silence>,
     /// The number that the next silence gets.
     pub next_silence: u64,
+    /// Counts by length and beginning of their buckets, and the alarms that are on.
+    pub slo: Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// The place in the common order that the next batch or journal row gets.
@@ -155,7 +171,7 @@ pub struct Loaded {
 pub struct Retention {
     /// Batches that came, and journal rows taken up, before this instant.
     pub batches_before: Timestamp,
-    /// Incidents resolved, and changes observed, before this instant.
+    /// Incidents resolved, and changes begun, before this instant.
     pub incidents_before: Timestamp,
     /// Silences that were over before this instant.
     pub silences_before: Timestamp,

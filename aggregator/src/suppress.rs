@@ -95,7 +95,9 @@ impl Suppressor {
         let active = |order: &&Order| order.silence.state(now) == SilenceState::Active;
         self.active = self.orders.values().filter(active).map(|order| order.silence.id).collect();
         self.plan(now);
-        self.unweighed = state.incidents().map(|incident| incident.id).collect();
+        let idle = self.is_idle();
+        let concerned = |incident: &&Incident| !idle || !incident.suppressed_by.is_empty();
+        self.unweighed = state.incidents().filter(concerned).map(|incident| incident.id).collect();
     }
 
     /// Nothing is ever held back, as long as nobody asks for it.

@@ -13,6 +13,7 @@
 //! 22 node-a snapshot gpus=GPU-0,MIG-9<GPU-0 models=bert:9@MIG-9
 //! 25 node-a lost
 //! 30 node-a back
+//! 40 record rollout service=search model=bert:7 by=ann at=35 finished=39
 //! 40 - raise external-alert alert:Slow down about=service:chat,model:bert
 //! 41 - raise availability-burn service:chat
 //! 90 tick
@@ -25,10 +26,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{ChangeOrigin, RecordedChange, Told};
 use gpuwarden_proto::convert::encode_event;
-use gpuwarden_proto::entity::Entity;
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Body, Change, Event, Evidence, Finding, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
@@ -132,6 +135,29 @@ fn named(text: &str) -> Entity {
     }
 }
 
+/// `KIND [service=…] [model=…|model=M:V] [node=…] [rack=…] [zone=…] [driver=…] [by=…] [key=…]
+/// [at=SECOND] [finished=SECOND]`, told at that second.
+pub(crate) fn recorded(second: u64, words: &str) -> Arc<RecordedChange> {
+    let mut words = words.split_whitespace();
+    let kind = words.next().unwrap().parse().unwrap();
+    let mut told = Told::new(kind, ChangeOrigin::Webhook, &format!("{kind} was told"));
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap();
+        match key {
+            "by" => told.by = value.to_owned(),
+            "key" => told.key = Some(value.to_owned()),
+            "at" => told.started_at = Some(at(value.parse().unwrap())),
+            "finished" => told.finished_at = Some(at(value.parse().unwrap())),
+            "node" => told.about.push(Entity::node(&node(value))),
+            "model" if value.contains(':') => {
+                told.about.push(Entity::fleet(EntityKind::Version, value));
+            }
+            kind => told.about.push(Entity::fleet(kind.parse().unwrap(), value)),
+        }
+    }
+    Arc::new(told.recorded(at(second)).unwrap())
+}
+
 fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
     words.iter().find_map(|word| word.strip_prefix(key))
 }
@@ -209,6 +235,7 @@ fn model(text: &str) -> Model {
         reason: String::new(),
         requests_per_s: rate.parse().ok(),
         pending: None,
+        served: None,
         gpus: GpuUuid::new(on).into_iter().collect(),
     }
 }
@@ -275,6 +302,10 @@ impl Stage {
                 let signal = Signal::Finding { observed_at, backlog: true, finding };
                 apply(&mut self.state, now, &id, signal, &mut touched);
             }
+            ["record", ..] => {
+                let change = recorded(words[0].parse().unwrap(), &words[2..].join(" "));
+                self.state.record(now, &change, &mut touched);
+            }
             ["-", ref verb @ ..] => {
                 let Signal::Finding { finding, .. } = signal(verb, &node("none"), now) else {
                     panic!("{line}: only findings are of no node");
@@ -336,7 +367,7 @@ fn signal(verb: &[&str], node: &NodeId, now: Timestamp) -> Signal {
             let (kind, summary) = (verb[1].parse().unwrap(), String::new());
             let version = option(verb, "to=").unwrap_or_default().to_owned();
             let change = Change { subject: subject(verb[2]), kind, summary, version };
-            return Signal::Change { observed_at: now, change };
+            return Signal::Change(RecordedChange::observed(node, now, &change));
         }
         other => panic!("unknown verb {other}"),
     };

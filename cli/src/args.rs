@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use gpuwarden_proto::vocab::{EntityKind, IncidentId, NodeId, Seq};
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::{ChangeKind, EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
 use crate::incidents::report::ReportArgs;
@@ -50,9 +51,11 @@ pub enum Command {
     Silence(Silence),
     /// Show the nodes of the fleet.
     Nodes,
+    /// Show what is promised of services, how much of it is left, and how fast it is used up.
+    Slo,
     /// Show what stands where and what depends on what.
     Topology(Topology),
-    /// Show what was done to the fleet.
+    /// Show what was done to the fleet, and record it.
     #[command(subcommand)]
     Change(Change),
     /// Show what the candidate config would have done otherwise.
@@ -235,12 +238,62 @@ pub struct By {
 /// `gpuwarden change`.
 #[derive(Debug, Subcommand)]
 pub enum Change {
-    /// List changes that agents observed, newest first.
+    /// List changes, newest first.
     List {
         /// So many at most.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
     },
+    /// Record that something was, or is being, changed. With nothing named it is the whole fleet.
+    Record(Box<Record>),
+}
+
+/// `gpuwarden change record`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Record {
+    /// How: `model-deployed`, `config-changed`, `rollout`, `driver-changed`, `infrastructure`, `other`, ….
+    pub kind: ChangeKind,
+    /// What was done, in one sentence.
+    pub summary: String,
+    /// A service that was changed; may be given several times, as all that names something.
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Vec<String>,
+    /// A model, or one version of it.
+    #[arg(long, value_name = "MODEL[:VERSION]")]
+    pub model: Vec<String>,
+    /// A node.
+    #[arg(long, value_name = "NODE", value_parser = node_id)]
+    pub node: Vec<NodeId>,
+    /// A rack.
+    #[arg(long, value_name = "RACK")]
+    pub rack: Vec<String>,
+    /// A zone.
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Vec<String>,
+    /// A version of the GPU driver.
+    #[arg(long, value_name = "VERSION")]
+    pub driver: Vec<String>,
+    /// Who does it.
+    #[command(flatten)]
+    pub by: By,
+    /// Where more is written.
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub link: String,
+    /// What tells it from other changes: with the same key it is recorded once, and may be ended.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// When it began, in RFC 3339; now, where that is not given.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// When it was done.
+    #[arg(long, value_name = "TIME")]
+    pub finished: Option<Timestamp>,
+    /// The version before it.
+    #[arg(long, value_name = "VERSION", default_value = "")]
+    pub from: String,
+    /// The version since then.
+    #[arg(long, value_name = "VERSION", default_value = "")]
+    pub to: String,
 }
 
 /// `gpuwarden explain`.

@@ -8,17 +8,21 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{RecordedChange, Told};
 use gpuwarden_proto::convert::Refused;
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::{Incident, WatchUpdate};
 use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::change_service_client::ChangeServiceClient;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
 use gpuwarden_proto::pb::signal_service_client::SignalServiceClient;
 use gpuwarden_proto::pb::silence_service_client::SilenceServiceClient;
+use gpuwarden_proto::pb::slo_service_client::SloServiceClient;
 use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
 use gpuwarden_proto::shadow::Report;
+use gpuwarden_proto::slo::Objective;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -110,9 +114,11 @@ pub struct Client {
     incidents: IncidentServiceClient<Channel>,
     fleet: FleetServiceClient<Channel>,
     signals: SignalServiceClient<Channel>,
+    slo: SloServiceClient<Channel>,
     shadow: ShadowServiceClient<Channel>,
     topology: TopologyServiceClient<Channel>,
     silences: SilenceServiceClient<Channel>,
+    changes: ChangeServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -181,6 +187,8 @@ impl Client {
         let incidents =
             IncidentServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let signals = SignalServiceClient::new(channel.clone());
+        let slo =
+            SloServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let shadow =
             ShadowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let fleet =
@@ -188,7 +196,8 @@ impl Client {
         let topology =
             TopologyServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let silences =
-            SilenceServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
+            SilenceServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let changes = ChangeServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
         Ok(Self {
             url: aggregator.url.clone(),
             incidents,
@@ -197,6 +206,8 @@ impl Client {
             topology,
             silences,
             signals,
+            slo,
+            changes,
         })
     }
 
@@ -295,9 +306,18 @@ impl Client {
         Ok(nodes?)
     }
 
+    /// How the objectives of services stand.
+    pub async fn objectives(&mut self) -> Result<Vec<Objective>, ClientError> {
+        let answer = self.slo.list_objectives(timed(pb::ListObjectivesRequest {})).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let objectives: Result<_, Refused> =
+            answer.objectives.into_iter().map(TryInto::try_into).collect();
+        Ok(objectives?)
+    }
+
     /// Changes that agents observed, newest first.
-    pub async fn changes(&mut self, limit: u32) -> Result<Vec<ObservedChange>, ClientError> {
-        let answer = self.fleet.list_changes(timed(pb::ListChangesRequest { limit })).await;
+    pub async fn changes(&mut self, limit: u32) -> Result<Vec<RecordedChange>, ClientError> {
+        let answer = self.changes.list_changes(timed(pb::ListChangesRequest { limit })).await;
         let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
         let changes: Result<_, Refused> =
             answer.changes.into_iter().map(TryInto::try_into).collect();
@@ -324,6 +344,18 @@ impl Client {
             reason: "it answered without what was asked for".to_owned(),
         };
         Ok(answer.portrait.ok_or_else(missing)?.try_into()?)
+    }
+
+    /// Records a change, and gives it as it is recorded, and whether it was known.
+    pub async fn record(&mut self, told: Told) -> Result<(RecordedChange, bool), ClientError> {
+        let request = pb::RecordChangeRequest { change: Some(told.into()) };
+        let answer = self.changes.record_change(timed(request)).await;
+        let answer = answer.map_err(|status| failure(&self.url, &status))?.into_inner();
+        let missing = || ClientError::Failed {
+            url: self.url.clone(),
+            reason: "it answered without a change".to_owned(),
+        };
+        Ok((answer.change.ok_or_else(missing)?.try_into()?, answer.known))
     }
 
     fn one(&self, answer: Result<Option<pb::Incident>, Status>) -> Result<Incident, ClientError> {

@@ -2,7 +2,8 @@
 //!
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
-//! - [`incidents`], [`silence`], [`nodes`], [`topology`], [`change`], [`explain`], [`shadow`]: one module a command
+//! - [`incidents`], [`silence`], [`nodes`], [`topology`], [`slo`], [`change`], [`explain`],
+//!   [`shadow`]: one module a command
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
 //! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
@@ -23,6 +24,7 @@ pub mod quantity;
 pub mod screen;
 pub mod shadow;
 pub mod silence;
+pub mod slo;
 pub mod table;
 pub mod text;
 pub mod topology;
@@ -49,6 +51,7 @@ pub fn main(args: Args) -> ExitCode {
                 }
                 Command::Silence(command) => silence::run(command, &args.aggregator, screen).await,
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
+                Command::Slo => slo::run(&args.aggregator, screen).await,
                 Command::Shadow => shadow::run(&args.aggregator, screen).await,
                 Command::Topology(command) => {
                     topology::run(&command, &args.aggregator, screen).await

@@ -164,6 +164,7 @@ mod tests {
             requests_per_s: None,
             pending: None,
             gpus: Vec::new(),
+            served: None,
         }
     }
 

@@ -217,3 +217,46 @@ fn a_reader_who_has_read_enough_ends_it_quietly() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(stderr(&output), "");
 }
+
+#[test]
+fn a_change_is_recorded_with_all_that_the_command_line_says_of_it() {
+    let desk = Desk::open();
+    let line = [
+        "change",
+        "record",
+        "rollout",
+        "search 7",
+        "--service",
+        "search",
+        "--model",
+        "bert:7",
+        "--node",
+        "node-a",
+        "--link",
+        "https://ci/7",
+        "--key",
+        "ci-7",
+        "--to",
+        "7",
+        "--at",
+        "2026-11-23T14:00:00Z",
+    ];
+    let output = gpuwarden(&desk, &line);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        "recorded: rollout of node node-a, version bert:7, service search, key ci-7\n"
+    );
+    let told = desk.words().remove(0);
+    for word in
+        ["by: \"on-call\"", "origin: Person", "https://ci/7", "14:00:00.000Z", "after: \"7\""]
+    {
+        assert!(told.contains(word), "{word} in {told}");
+    }
+    let mistaken = gpuwarden(&desk, &["change", "record", "rollout", " "]);
+    assert_eq!(
+        stderr(&mistaken),
+        "gpuwarden: summary: is empty; say in one sentence what was done\n"
+    );
+    assert_eq!(gpuwarden(&desk, &["change", "record", "magic", "x"]).status.code(), Some(2));
+}

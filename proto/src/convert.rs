@@ -1,6 +1,7 @@
 //! Wire to words and back. What cannot be put into words is refused with a reason that names the
 //! field; nothing is guessed.
 
+mod change;
 mod event;
 mod fleet;
 mod incident;
@@ -8,6 +9,7 @@ mod inventory;
 mod record;
 mod shadow;
 mod silence;
+mod slo;
 mod topology;
 mod trace;
 mod uplink;

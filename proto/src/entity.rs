@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Subject;
 pub use crate::vocab::EntityKind;
-use crate::vocab::{GpuUuid, NodeId};
+use crate::vocab::{GpuUuid, ModelName, ModelVersion, NodeId, ServerName};
 
 /// A thing of the fleet. Two that are equal are the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +62,30 @@ impl Entity {
                 Self::fleet(EntityKind::Alert, &format!("{sender}/{key}"))
             }
         }
+    }
+
+    /// The server, model and version of a replica. Models are folders, so that none has a `/`.
+    #[must_use]
+    pub fn replica(&self) -> Option<(ServerName, ModelName, ModelVersion)> {
+        let (server, rest) =
+            self.name.rsplit_once('/').filter(|_| self.kind == EntityKind::Replica)?;
+        let (model, version) = rest.rsplit_once(':')?;
+        let server = ServerName::new(server).ok()?;
+        Some((server, ModelName::new(model).ok()?, ModelVersion::new(version).ok()?))
+    }
+
+    /// The model of a model or of one of its versions, and the version where it is one.
+    #[must_use]
+    pub fn model(&self) -> Option<(ModelName, Option<ModelVersion>)> {
+        let (model, version) = match self.kind {
+            EntityKind::Model => (&*self.name, None),
+            EntityKind::Version => {
+                let (model, version) = self.name.rsplit_once(':')?;
+                (model, Some(ModelVersion::new(version).ok()?))
+            }
+            _ => return None,
+        };
+        Some((ModelName::new(model).ok()?, version))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::event::Change;
 use crate::inventory::Snapshot;
 use crate::time::Timestamp;
 use crate::vocab::{NodeId, NodeState};
@@ -24,16 +23,4 @@ pub struct Node {
     pub outbox_rows: u64,
     /// Incidents that it is part of.
     pub open_incidents: u64,
-}
-
-/// A change that an agent observed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ObservedChange {
-    /// Where.
-    pub node: NodeId,
-    /// When.
-    pub observed_at: Timestamp,
-    /// What.
-    #[serde(flatten)]
-    pub change: Change,
 }

@@ -7,7 +7,8 @@ use crate::event::{Evidence, Subject, Suspect};
 use crate::silence::Suppression;
 use crate::time::Timestamp;
 use crate::vocab::{
-    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId, RuleId, Severity, TieKind,
+    ChangeKind, ChangeOrigin, GpuUuid, Grade, IncidentId, IncidentState, IncidentType, NodeId,
+    RuleId, Severity, TieKind,
 };
 
 /// Likely causes that are kept of one incident.
@@ -31,6 +32,31 @@ pub struct Tie {
     pub kind: TieKind,
     /// How sure one could be with nothing else, 0 to 1.
     pub weight: f64,
+}
+
+/// The change that most likely brought an incident about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuspectedChange {
+    /// The change itself where somebody recorded it, the version that runs since where an agent saw it.
+    pub what: Entity,
+    /// How.
+    pub kind: ChangeKind,
+    /// One sentence.
+    pub summary: String,
+    /// When it began.
+    pub at: Timestamp,
+    /// Who did it; empty where nobody told.
+    pub by: String,
+    /// Who told of it.
+    pub origin: ChangeOrigin,
+    /// Where more is written; empty where nobody told.
+    pub link: String,
+    /// How likely, 0 to 1.
+    pub score: f64,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The step of the runbook that takes it back, its commands below it; empty where there is none.
+    pub rollback: String,
 }
 
 /// A finding that belongs to an incident.
@@ -146,6 +172,8 @@ pub struct Incident {
     pub suppressed_by: Vec<Suppression>,
     /// Since when all of it is held back; `None` while it is shown.
     pub held_since: Option<Timestamp>,
+    /// The change that most likely brought it about.
+    pub suspected_change: Option<SuspectedChange>,
 }
 
 /// Why a watcher is shown an incident.

@@ -41,6 +41,39 @@ pub struct Gpu {
     pub profile: String,
 }
 
+/// Upper bounds of what [`Served::latency`] counts, in microseconds, from the lowest; what took longer
+/// than the last is counted behind it. They are a part of the contract: an objective for latency must
+/// be one of them, since nothing between two of them is known.
+pub const LATENCY_BOUNDS_US: [u64; 21] = [
+    1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000,
+    400_000, 500_000, 750_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000,
+    30_000_000,
+];
+/// The bounds, and one for what is beyond them.
+pub const LATENCY_COUNTS: usize = LATENCY_BOUNDS_US.len() + 1;
+
+/// What a model has served since the agent first saw it: counters that only grow. A server's own
+/// counters begin anew when it does; these go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Since when, by the node's wall clock. Another instant means that counting began anew.
+    pub since: Timestamp,
+    /// Requests that were answered or failed. Those that their client gave up are not counted.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Answered requests by how long they took from receipt to answer: as many counts as
+    /// [`LATENCY_COUNTS`], each of what took no longer than its bound and longer than the one below.
+    ///
+    /// It is a mean at each reading of the server's counters and not the time of each request: all
+    /// requests that ended between two readings (half a second by default, 5 s where the page is a
+    /// burden to its server) are counted at the bound of their mean. A few slow ones among many quick
+    /// ones are not told apart from them. Requests whose time could not be read are in none; empty
+    /// where nothing is known of times.
+    #[serde(default)]
+    pub latency: Vec<u64>,
+}
+
 /// A model of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -60,6 +93,9 @@ pub struct Model {
     /// The GPUs it runs on, as far as they are known.
     #[serde(default)]
     pub gpus: Vec<GpuUuid>,
+    /// What it has served; `None` when its counters were never read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
 }
 
 /// A Triton server.

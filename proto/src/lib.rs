@@ -7,13 +7,16 @@
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
 //! - [`silence`]: what people hold back, and what holds an incident back
+//! - [`change`]: what was done to the fleet, whoever tells of it
 //! - [`trace`]: where one event went
+//! - [`slo`]: what is promised of services, and what is left of it
 //! - [`shadow`]: what a candidate config would have done otherwise
 //! - [`fleet`]: nodes as the aggregator sees them
 //! - [`topology`]: what stands where and what depends on what
 //! - [`convert`]: wire to words and back; nothing else names [`pb`] but the gRPC edges
 //! - [`settings`]: TOML files read with all their mistakes at once
 
+pub mod change;
 pub mod convert;
 pub mod entity;
 pub mod event;
@@ -23,6 +26,7 @@ pub mod inventory;
 pub mod settings;
 pub mod shadow;
 pub mod silence;
+pub mod slo;
 pub mod time;
 pub mod topology;
 pub mod trace;

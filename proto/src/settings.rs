@@ -175,6 +175,21 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// A share within bounds, written like `0.999`; `None` where the file has none.
+    pub fn share(&mut self, key: &str, allowed: std::ops::RangeInclusive<f64>) -> Option<f64> {
+        let (at, value) = self.take(key)?;
+        let share = match &value {
+            DeValue::Float(digits) => digits.as_str().parse().ok(),
+            _ => None,
+        };
+        let share = share.filter(|share| allowed.contains(share));
+        if share.is_none() {
+            let (low, high) = (allowed.start(), allowed.end());
+            self.reject(at, key, &value, &format!("should be a share from {low} to {high}"));
+        }
+        share
+    }
+
     /// A text, made into something by `parse`, whose error says what is wrong and what would do.
     pub fn parsed<T>(
         &mut self,

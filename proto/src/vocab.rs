@@ -156,6 +156,32 @@ impl RuleId {
 }
 
 words! {
+    /// What is promised of a service.
+    ObjectiveKind, "kind of objective" {
+        /// A share of requests is answered.
+        Availability = "availability",
+        /// A share of answered requests is answered in time.
+        Latency = "latency",
+    }
+}
+
+words! {
+    /// How an objective stands.
+    ObjectiveState, "state of an objective" {
+        /// Nothing was counted lately, so nothing is known.
+        Unseen = "unseen",
+        /// So few requests that a handful of failures would alarm.
+        TooFew = "too-few",
+        /// The budget is not used up too fast.
+        Kept = "kept",
+        /// It is not used up too fast now, but all of it is gone.
+        Spent = "spent",
+        /// It is used up too fast.
+        Burning = "burning",
+    }
+}
+
+words! {
     /// The class of an incident. Each has a runbook of that name.
     IncidentType, "incident type" {
         /// A model or its server does not serve.
@@ -214,6 +240,8 @@ words! {
         Tenant = "tenant",
         /// What somebody outside of the nodes has told.
         Alert = "alert",
+        /// A change that was recorded, by its key.
+        Change = "change",
     }
 }
 
@@ -346,7 +374,7 @@ words! {
 }
 
 words! {
-    /// What was done to a node, as its agent saw it.
+    /// What was done to the fleet.
     ChangeKind, "change" {
         /// A model that was not there serves.
         ModelLoaded = "model-loaded",
@@ -362,6 +390,28 @@ words! {
         AgentStarted = "agent-started",
         /// The agent was stopped on purpose.
         AgentStopped = "agent-stopped",
+        /// Settings are others, with the same code and the same weights.
+        ConfigChanged = "config-changed",
+        /// What serves was replaced step by step.
+        Rollout = "rollout",
+        /// Machines, network, power, cooling, storage.
+        Infrastructure = "infrastructure",
+        /// What no other word fits.
+        Other = "other",
+    }
+}
+
+words! {
+    /// Who tells of a change.
+    ChangeOrigin, "origin of a change" {
+        /// The agent of a node saw it.
+        Agent = "agent",
+        /// A person said so.
+        Person = "person",
+        /// Another system said so.
+        Webhook = "webhook",
+        /// A rollout of Kubernetes.
+        Kubernetes = "kubernetes",
     }
 }
 
@@ -565,6 +615,10 @@ names! {
 names! {
     /// A service as the topology names it.
     ServiceName, 128
+}
+names! {
+    /// What tells one change from all others, whoever tells of it how often.
+    ChangeKey, 256
 }
 names! {
     /// A source, e.g. `nvml` or `triton/default`.

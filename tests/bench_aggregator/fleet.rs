@@ -173,6 +173,7 @@ impl Fleet {
             requests_per_s: Some(40.0),
             pending: Some(2.0),
             gpus: gpus_of_slot(node, slot).collect(),
+            served: None,
         }
     }
 

@@ -27,7 +27,7 @@ impl Engine {
             Input::Xid(reading) => self.take_xid(now, &reading),
             Input::Page(reading) => self.take_page(now, reading, effects),
             Input::Repository(reading) => self.take_repository(now, reading, effects),
-            Input::Shape(shape) => self.take_shape(&shape),
+            Input::Shape(shape) => self.take_shape(now, &shape, effects),
             Input::Kernel(records) => self.take_kernel(now, records),
             Input::Host(reading) => {
                 reading.hostname.clone_into(&mut self.hostname);
@@ -183,10 +183,9 @@ impl Engine {
             if !sample.gpus.is_empty() && model.gpus != sample.gpus {
                 model.gpus.clone_from(&sample.gpus);
             }
-            if model.push(now.moment, &sample)
-                && !restarted
-                && model.was_reloaded_unseen(now.moment)
-            {
+            let reloaded = model.push(now.moment, &sample);
+            model.count(now.moment, now.wall);
+            if reloaded && !restarted && model.was_reloaded_unseen(now.moment) {
                 model.deploy_told_at = Some(now.moment);
                 reset.push(change::reloaded(now, model));
             }
@@ -224,13 +223,19 @@ impl Engine {
         Touched::Server(reading.server)
     }
 
-    fn take_shape(&mut self, shape: &ModelShape) -> Touched {
+    fn take_shape(&mut self, now: Now, shape: &ModelShape, effects: &mut Vec<Effect>) -> Touched {
         let server = self.server(&shape.server);
-        for (key, model) in &mut server.models {
-            if key.model == shape.model {
-                model.shape = Some(shape.clone());
+        // A config is of all versions of its model: it is told once.
+        let mut told = None;
+        for (_, model) in server.models.iter_mut().filter(|(key, _)| key.model == shape.model) {
+            let before = model.shape.replace(shape.clone());
+            let other = |before: &ModelShape| before.config != shape.config;
+            let known = before.filter(|before| before.config != 0 && shape.config != 0);
+            if let Some(before) = known.filter(other) {
+                told.get_or_insert_with(|| change::config(now, model, &before, shape));
             }
         }
+        effects.extend(told);
         Touched::Nothing
     }
 }

@@ -111,5 +111,6 @@ fn model(model: &ModelWindow, server: Availability, now: Moment) -> Model {
         requests_per_s: (totals.covered_s > 0.0).then(|| totals.finished() / totals.covered_s),
         pending: model.pending(),
         gpus: model.gpus.clone(),
+        served: model.served(),
     }
 }

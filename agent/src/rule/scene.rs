@@ -182,6 +182,7 @@ impl Player {
             instances: 1,
             max_batch: 1,
             max_queue: None,
+            config: 0,
         };
         self.apply(Input::Repository(RepositoryReading {
             server,

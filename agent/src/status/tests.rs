@@ -41,6 +41,7 @@ fn model(name: &str, availability: Availability, reason: &str, pending: Option<f
         requests_per_s: pending.map(|_| 12.34),
         pending,
         gpus: Vec::new(),
+        served: None,
     }
 }
 

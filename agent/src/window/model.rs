@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use gpuwarden_proto::event::Subject;
+use gpuwarden_proto::inventory::Served;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{GpuUuid, ModelName, ModelVersion, ServerName};
 
+use super::served::Tally;
 use super::{Availability, Presence, Ring};
 use crate::sample::{ModelCounters, ModelSample, ModelShape, Moment};
 
@@ -107,6 +110,7 @@ pub struct ModelWindow {
     pub moved_at: Moment,
     /// Mean computing time of a request by second.
     pub service_by_second: Ring<(u64, f64)>,
+    served: Option<Tally>,
     steps: Ring<Step>,
     last: Option<(Moment, ModelCounters)>,
     second: (u64, Totals),
@@ -129,6 +133,7 @@ impl ModelWindow {
             deploy_told_at: None,
             moved_at: now,
             service_by_second: Ring::new(SERVICE_SECONDS),
+            served: None,
             steps: Ring::new(STEPS),
             last: None,
             second: (0, Totals::default()),
@@ -165,6 +170,22 @@ impl ModelWindow {
         self.steps.push(Step { at: now, totals, pending: sample.pending });
         self.push_service(now, &totals);
         reset
+    }
+
+    /// Adds what the reading taken `now` told to what was served since the first.
+    pub fn count(&mut self, now: Moment, wall: Timestamp) {
+        let served = self.served.get_or_insert_with(|| Tally::since(wall));
+        if self.reset_at == Some(now) {
+            served.begin_anew();
+        }
+        if let Some(step) = self.steps.newest().filter(|step| step.at == now) {
+            served.add(&step.totals);
+        }
+    }
+
+    /// What was served since it was first read; `None` before.
+    pub fn served(&self) -> Option<Served> {
+        self.served.as_ref().map(Tally::served)
     }
 
     /// After a load, what was usual before need not be usual now.

@@ -1,7 +1,8 @@
 //! What each input does to the state. Nothing here waits.
 
+use gpuwarden_proto::change::{RecordedChange, Told};
 use gpuwarden_proto::event::Event;
-use gpuwarden_proto::fleet::{self, ObservedChange};
+use gpuwarden_proto::fleet;
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Hello;
@@ -11,13 +12,13 @@ use tokio::sync::oneshot;
 
 use super::pending::{Answer, Owed};
 use super::sessions::{Ended, Registered, Stream};
-use super::{Arrived, Core, Full, Input, Request, TICKS_PER_PRUNE};
+use super::{Arrived, CommandError, Core, Full, Input, Recorded, Request, TICKS_PER_PRUNE};
 use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
 use crate::intake::{self, Aside};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::replay::line::Word;
-use crate::store::{Batch, CHANGES_LOADED, StoreError};
+use crate::store::{Batch, StoreError};
 
 impl Core {
     pub(super) fn apply(&mut self, now: Timestamp, input: Input) -> Result<(), StoreError> {
@@ -55,11 +56,12 @@ impl Core {
             Request::Shadow(answer) => reply(answer, self.shadow_report(now)),
             Request::Nodes(answer) => reply(answer, self.nodes()),
             Request::Changes(limit, answer) => {
-                let newest = self.changes.iter().rev().take(limit).cloned().collect();
-                reply(answer, newest);
+                reply(answer, self.ledger.newest().take(limit).cloned().collect());
             }
+            Request::Objectives(answer) => reply(answer, self.slo.standings(now)),
             Request::Tree(deepest, answer) => reply(answer, self.state.tree(deepest)),
             Request::Portrait(name, answer) => reply(answer, self.state.portrait(&name)),
+            Request::Record(told, answer) => self.record(now, told, answer),
         }
     }
 
@@ -100,6 +102,7 @@ impl Core {
     fn snapshot(&mut self, now: Timestamp, id: &NodeId, session: SessionId, snapshot: Snapshot) {
         let current = |node: &Node| node.link == Link::Connected(session);
         if self.state.nodes.get(id).is_some_and(current) {
+            self.slo.observe(now, id, &snapshot);
             let told = || Word::Snapshot(id.clone(), Box::new(snapshot.clone()));
             self.shadow(now, std::iter::once_with(told));
             let mut touched = Touched::default();
@@ -169,12 +172,41 @@ impl Core {
         }
     }
 
-    fn change(&mut self, observed: ObservedChange) {
-        if self.changes.len() >= CHANGES_LOADED {
-            self.changes.pop_front();
+    fn change(&mut self, observed: RecordedChange) {
+        let taken = self.ledger.take(observed);
+        self.metrics.change_told(taken.change().origin, taken.word());
+        if taken.is_news() {
+            self.pending.change(taken.change().clone());
         }
-        self.changes.push_back(observed.clone());
-        self.pending.change(observed);
+    }
+
+    /// Records changes, each once; who told them is answered when they are on disk.
+    fn record(&mut self, now: Timestamp, told: Vec<Told>, answer: oneshot::Sender<Recorded>) {
+        if !self.has_room() {
+            return reply(answer, Err(CommandError::Full));
+        }
+        let mut touched = Touched::default();
+        let taken = told.into_iter().map(|told| {
+            let origin = told.origin;
+            let read = told.recorded(now);
+            let taken = match read {
+                Ok(change) => self.ledger.take(change),
+                Err(fault) => {
+                    self.metrics.change_told(origin, "refused");
+                    return Err(fault);
+                }
+            };
+            self.metrics.change_told(origin, taken.word());
+            if taken.is_news() {
+                self.state.record(now, taken.change(), &mut touched);
+                self.pending.change(taken.change().clone());
+                self.journal(now, Word::Recorded(Box::new(taken.change().clone())));
+            }
+            Ok(taken)
+        });
+        let taken = taken.collect();
+        self.note(touched);
+        self.pending.recording((taken, answer));
     }
 
     fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
@@ -213,6 +245,7 @@ impl Core {
         }
         self.silences(now);
         self.lapse(now);
+        self.objectives(now);
         self.shadow_passes(now);
         if self.prune_due {
             self.suppressor.forget(now);

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::{NoChange, RecordedChange};
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::{CommandError, Receipt, Receipts, SilenceAnswer};
+use super::{CommandError, Receipt, Receipts, Recorded, SilenceAnswer};
 use crate::correlate::{State, Touched};
+use crate::ledger::Taken;
 use crate::node::SessionId;
+use crate::slo::kept::Kept;
 use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
 
@@ -46,13 +48,18 @@ pub(super) struct Pending {
     over: BTreeMap<IncidentId, Arc<Incident>>,
     /// Nodes to be written; `true` with their snapshot.
     nodes: BTreeMap<NodeId, bool>,
-    changes: Vec<ObservedChange>,
+    changes: Vec<RecordedChange>,
     silences: BTreeMap<SilenceId, Silence>,
+    slo: Kept,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
     silence_answers: Vec<SilenceAnswer>,
     receipts: Vec<(Vec<Receipt>, Receipts)>,
+    recordings: Vec<Recording>,
 }
+
+/// What became of some changes, and who is to be told.
+pub(super) type Recording = (Vec<Result<Taken, NoChange>>, oneshot::Sender<Recorded>);
 
 /// What is to be done once a transaction is on disk.
 #[derive(Debug, Default)]
@@ -67,6 +74,8 @@ pub(super) struct Debts {
     pub(super) silence_answers: Vec<SilenceAnswer>,
     /// Who has told something from elsewhere.
     pub(super) receipts: Vec<(Vec<Receipt>, Receipts)>,
+    /// Who waits to hear that changes are recorded.
+    pub(super) recordings: Vec<Recording>,
     /// Events of the transaction.
     pub(super) events: usize,
 }
@@ -81,6 +90,7 @@ impl Debts {
         for (_, answer) in self.receipts.drain(..) {
             drop(answer.send(Err(error.clone())));
         }
+        excuse(&mut self.recordings, error);
         self
     }
 }
@@ -104,9 +114,20 @@ impl Pending {
         self.marks.insert((node.clone(), epoch), seq);
     }
 
-    /// A change was observed.
-    pub(super) fn change(&mut self, change: ObservedChange) {
+    /// A change is to be stored.
+    pub(super) fn change(&mut self, change: RecordedChange) {
         self.changes.push(change);
+    }
+
+    /// Somebody waits to hear that changes are recorded.
+    pub(super) fn recording(&mut self, recording: Recording) {
+        self.events += recording.0.len();
+        self.recordings.push(recording);
+    }
+
+    /// Counts or alarms of objectives are to be written.
+    pub(super) fn slo(&mut self, kept: Kept) {
+        self.slo.append(kept);
     }
 
     /// A node is to be written.
@@ -183,6 +204,7 @@ impl Pending {
         for (_, answer) in self.receipts.drain(..) {
             drop(answer.send(Err(error.clone())));
         }
+        excuse(&mut self.recordings, error);
     }
 
     /// Whether there is nothing to be done.
@@ -193,11 +215,13 @@ impl Pending {
             && self.touched.is_empty()
             && self.nodes.is_empty()
             && self.changes.is_empty()
+            && self.slo.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
             && self.silences.is_empty()
             && self.silence_answers.is_empty()
             && self.receipts.is_empty()
+            && self.recordings.is_empty()
     }
 
     /// Takes all of it as one transaction.
@@ -213,11 +237,18 @@ impl Pending {
             nodes: rows(&this.nodes, state),
             changes: this.changes,
             silences: this.silences.into_values().collect(),
+            slo: this.slo,
             next_incident: state.next_id(),
         };
-        let Self { owed, answers, silence_answers, receipts, events, .. } = this;
-        let debts = Debts { owed, updates, answers, silence_answers, receipts, events };
+        let Self { owed, answers, silence_answers, receipts, recordings, events, .. } = this;
+        let debts = Debts { owed, updates, answers, silence_answers, receipts, recordings, events };
         (transaction, debts)
+    }
+}
+
+fn excuse(recordings: &mut Vec<Recording>, error: &StoreError) {
+    for (_, answer) in recordings.drain(..) {
+        drop(answer.send(Err(CommandError::NotStored(error.clone()))));
     }
 }
 

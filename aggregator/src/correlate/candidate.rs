@@ -73,6 +73,7 @@ impl State {
         self.here(node, finding, &mut found);
         self.elsewhere(node, finding, &mut found);
         self.changed_alike(node, finding, &mut found);
+        self.follow_alike(node, finding, &mut found);
         self.overloaded(node, finding, &mut found);
         self.overloading(node, finding, &mut found);
         self.grouped(node, finding, &mut found);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Finding, Subject, Suspect};
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::{Timestamp, spoken};
@@ -166,6 +167,8 @@ pub struct Clue<'a> {
     pub rule: RuleId,
     /// What it is about.
     pub subject: &'a Subject,
+    /// What it names, where it is of no node.
+    pub about: &'a [Entity],
     /// Who is blamed.
     pub suspects: &'a [Suspect],
     /// The GPUs it runs on, as far as they are known.
@@ -182,19 +185,19 @@ impl<'a> Clue<'a> {
     /// A finding on a node.
     #[must_use]
     pub fn of(node: Option<&'a NodeId>, finding: &'a Finding) -> Self {
-        let Finding { rule, subject, suspects, gpus, grade, raised_at, .. } = finding;
+        let Finding { rule, subject, about, suspects, gpus, grade, raised_at, .. } = finding;
         let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
-        Self { node, rule, subject, suspects, gpus, grade, raised_at, cleared_at: None }
+        Self { node, rule, subject, about, suspects, gpus, grade, raised_at, cleared_at: None }
     }
 }
 
 impl<'a> From<&'a Member> for Clue<'a> {
     fn from(member: &'a Member) -> Self {
         let node = member.node.as_ref();
-        let Member { rule, subject, suspects, gpus, grade, raised_at, .. } = member;
+        let Member { rule, subject, about, suspects, gpus, grade, raised_at, .. } = member;
         let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
         let cleared_at = member.cleared_at;
-        Self { node, rule, subject, suspects, gpus, grade, raised_at, cleared_at }
+        Self { node, rule, subject, about, suspects, gpus, grade, raised_at, cleared_at }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Trouble on several nodes that follows the same change. Pure.
 
-use std::time::Duration;
-
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::time::spoken;
 use gpuwarden_proto::vocab::{GpuUuid, IncidentType, ModelName, NodeId};
 
 use super::State;
+use super::blame::{self, EFFECTS};
 use super::candidate::{ANCHORS, Candidate, Candidates, fleet_wide, model_of, site};
 use super::cause::{Clue, fade};
 use super::change::Recent;
@@ -15,10 +14,41 @@ use super::evidence::Kind;
 use crate::classify::type_of;
 use crate::incident::Case;
 
-/// So long after a change its effects may begin.
-const CHANGE: Duration = Duration::from_secs(45 * 60);
-
 impl State {
+    /// By members on other nodes that follow the same recorded change.
+    pub(super) fn follow_alike(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
+        if !fleet_wide(type_of(finding.rule)) {
+            return;
+        }
+        for ours in self.recorded_before(Clue::of(Some(node), finding)) {
+            for id in self.index.of(&blame::entity(&ours.change)) {
+                let rooted = self.cases.get(&id).map(Case::incident);
+                let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
+                for anchor in incident.members.iter().take(ANCHORS) {
+                    if anchor.node.as_ref() == Some(node) || !fleet_wide(type_of(anchor.rule)) {
+                        continue;
+                    }
+                    let theirs = self.recorded_before(Clue::from(anchor));
+                    let Some(theirs) = theirs.iter().find(|e| e.change.key == ours.change.key)
+                    else {
+                        continue;
+                    };
+                    let bond = ours.reach.bond().min(theirs.reach.bond());
+                    let age = ours.age.max(theirs.age);
+                    let weight = bond * ours.fit.min(theirs.fit);
+                    let Some(weight) = fade(weight, age, EFFECTS) else { continue };
+                    let apart = finding.raised_at.since(anchor.raised_at);
+                    let text = || {
+                        let (what, rule) = (blame::named(&ours.change), anchor.rule);
+                        format!("follows {what}, as does {}, which has {rule}", site(anchor))
+                    };
+                    let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
+                    candidate.add(Kind::Change, weight, apart, text);
+                }
+            }
+        }
+    }
+
     /// By members on other nodes that follow the same change of a model.
     pub(super) fn changed_alike(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
         if !fleet_wide(type_of(finding.rule)) {
@@ -42,7 +72,7 @@ impl State {
                     let Some((_, theirs)) = theirs.iter().find(alike) else { continue };
                     let since = finding.raised_at.since(ours.at);
                     let age = since.max(anchor.raised_at.since(theirs.at));
-                    let Some(weight) = fade(0.9, age, CHANGE) else { continue };
+                    let Some(weight) = fade(0.9, age, EFFECTS) else { continue };
                     let apart = finding.raised_at.since(anchor.raised_at);
                     let text = || {
                         format!(
@@ -64,11 +94,16 @@ impl State {
     pub(super) fn changed_before<'a>(&'a self, clue: Clue<'a>) -> Vec<(&'a ModelName, &'a Recent)> {
         let recent = |model: &'a ModelName| {
             let recent = self.changes.of_model(clue.node?, model, clue.raised_at)?;
-            (clue.raised_at.since(recent.at) <= CHANGE).then_some((model, recent))
+            (clue.raised_at.since(recent.at) <= EFFECTS).then_some((model, recent))
         };
         if let Some(model) = model_of(clue.subject) {
             return recent(model).into_iter().collect();
         }
+        self.models_on_gpu(clue).into_iter().filter_map(recent).collect()
+    }
+
+    /// The models that run on a GPU whose memory runs out.
+    pub(super) fn models_on_gpu<'a>(&'a self, clue: Clue<'a>) -> Vec<&'a ModelName> {
         let Subject::Gpu { uuid, .. } = clue.subject else { return Vec::new() };
         if type_of(clue.rule) != IncidentType::GpuOom {
             return Vec::new();
@@ -82,6 +117,6 @@ impl State {
             gpus.is_empty() || gpus.contains(uuid) || whole.is_some_and(|gpu| gpus.contains(gpu))
         };
         let there = models.filter(|model| is_there(&model.gpus));
-        there.filter_map(|model| recent(&model.name)).collect()
+        there.map(|model| &model.name).collect()
     }
 }

@@ -9,6 +9,7 @@ use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, RuleId};
 
+use super::blame;
 use super::candidate::{Candidate, model_of};
 use super::cause::{Clue, Nearness, explains};
 use super::evidence::{ATTACH, Kind as Evidence, SUGGEST};
@@ -316,9 +317,11 @@ impl State {
         let changed = self.changed_before(Clue::from(member));
         let models: BTreeSet<&ModelName> =
             changed.iter().map(|(model, _)| *model).chain(model_of(&member.subject)).collect();
+        let followed = self.recorded_before(Clue::from(member));
         let entities: Vec<Entity> = models
             .into_iter()
             .map(|model| Entity::fleet(EntityKind::Model, model.as_str()))
+            .chain(followed.iter().map(|each| blame::entity(&each.change)))
             .collect();
         let own = model_of(&member.subject).cloned();
         let entities = entities.into_iter().chain(self.names_to_find(member)).collect::<Vec<_>>();

@@ -140,7 +140,7 @@ impl State {
 }
 
 /// What a finding of no node names; an alert that names nothing goes by its own name.
-fn names_of(subject: &Subject, about: &[Entity]) -> Vec<Entity> {
+pub(super) fn names_of(subject: &Subject, about: &[Entity]) -> Vec<Entity> {
     let service = match subject {
         Subject::Service { service } => Some(Entity::fleet(EntityKind::Service, service.as_str())),
         _ => None,

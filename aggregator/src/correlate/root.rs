@@ -2,13 +2,16 @@
 //! cause. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::entity::{Entity, EntityKind};
-use gpuwarden_proto::incident::{Member, ROOTS_MAX, Root};
+use gpuwarden_proto::incident::{Incident, Member, ROOTS_MAX, Root, SuspectedChange};
 use gpuwarden_proto::time::spoken;
-use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, RuleId};
+use gpuwarden_proto::vocab::{ChangeOrigin, IncidentId, IncidentType, ModelName, RuleId};
 
 use super::State;
+use super::blame::{self, EFFECTS, Reach, faded};
 use super::candidate::model_of;
 use super::cause::{Clue, explains};
 use super::evidence::ATTACH;
@@ -17,8 +20,6 @@ use crate::classify::type_of;
 
 /// Members that are looked at, the likely cause first.
 const LOOKED_AT_MAX: usize = 24;
-/// The half-life of the suspicion against a change, in seconds.
-const CHANGE_FADES_S: f64 = 45.0 * 60.0;
 /// What each of the three measures counts.
 const COVERAGE: f64 = 0.45;
 const EARLINESS: f64 = 0.15;
@@ -35,7 +36,27 @@ struct Claim {
     prior: f64,
     /// Something that is said of it.
     remark: String,
+    /// The change that it is, where it is one.
+    change: Option<Arc<RecordedChange>>,
 }
+
+/// How a claim measures up to the members.
+#[derive(Debug, Clone, Copy)]
+struct Measure {
+    /// Members that it explains.
+    explained: usize,
+    /// Members that began before any that tells of it.
+    earlier: usize,
+    score: f64,
+}
+
+/// From this score on a change among the likely causes is named.
+const SUSPECTED: f64 = 0.5;
+/// What is known of a change before the members are looked at must be so much: of a change of the
+/// whole fleet that is a quarter of an hour, of a model's the whole window.
+const PRIOR_SUSPECTED: f64 = 0.25;
+/// By so much a change that was recorded is preferred to one that agents saw.
+const TOLD_BONUS: f64 = 0.05;
 
 /// Claims by what they accuse.
 type Claims = BTreeMap<Entity, Claim>;
@@ -44,15 +65,16 @@ impl State {
     /// Ranks the likely causes of an incident anew. Says whether they are others than before.
     pub(super) fn rank(&mut self, id: IncidentId) -> bool {
         let Some(case) = self.cases.get(&id) else { return false };
-        let roots = self.roots(case);
+        let (roots, suspected) = self.roots(case);
         let others = case.incident().roots != roots;
         if let Some(case) = self.cases.get_mut(&id) {
             case.rank(roots);
+            case.suspect(suspected);
         }
         others
     }
 
-    fn roots(&self, case: &crate::incident::Case) -> Vec<Root> {
+    fn roots(&self, case: &crate::incident::Case) -> (Vec<Root>, Option<SuspectedChange>) {
         let members = &case.incident().members;
         let members = &members[..members.len().min(LOOKED_AT_MAX)];
         let reach = self.reach(members);
@@ -66,14 +88,15 @@ impl State {
                 explains.iter_mut().zip(row).for_each(|(all, own)| *all |= own);
             }
             let remark = "its parts failed together".to_owned();
-            let claim = Claim { explains, earliest: 0, prior: 1.0, remark };
+            let claim = Claim { explains, earliest: 0, prior: 1.0, remark, change: None };
             claims.insert(scope.entity.clone(), claim);
         }
+        let suspected = suspected(&claims, case.incident());
         let mut roots: Vec<Root> =
             claims.into_iter().map(|(entity, claim)| claim.root(entity, members)).collect();
         roots.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(&b.entity)));
         roots.truncate(ROOTS_MAX);
-        roots
+        (roots, suspected)
     }
 
     /// For each member, which members it explains, over any number of steps.
@@ -129,14 +152,40 @@ impl State {
         for (model, recent) in self.changed_before(Clue::from(member)) {
             let Some(version) = &recent.version else { continue };
             let age = member.raised_at.since(recent.at);
-            let prior = 0.97 * (-age.as_secs_f64() / CHANGE_FADES_S).exp();
+            let prior = 0.97 * faded(age);
             let remark = format!("{} {} before", recent.kind, spoken(age));
             let changed = Entity::fleet(EntityKind::Version, &format!("{model}:{version}"));
-            docket.claim(nth, changed, Since::Before, prior, remark);
+            docket.claim(nth, changed.clone(), Since::Before, prior, remark);
+            docket.is_change(&changed, &recent.change);
+        }
+        self.accuse_driver(docket, nth);
+        for blamed in self.recorded_before(Clue::from(member)) {
+            let (what, ago) = (blame::named(&blamed.change), spoken(blamed.age));
+            let changed = blame::entity(&blamed.change);
+            let remark = format!("{what} {ago} before");
+            docket.claim(nth, changed.clone(), Since::Before, blamed.prior(), remark);
+            docket.is_change(&changed, &blamed.change);
         }
         if let Some(model) = model_of(&member.subject) {
             self.accuse_fleet(docket, nth, model);
         }
+    }
+
+    /// A GPU that fails soon after its node got another driver.
+    fn accuse_driver(&self, docket: &mut Docket<'_>, nth: usize) {
+        let member = &docket.members[nth];
+        let hardware = type_of(member.rule) == IncidentType::GpuHardware;
+        let Some(node) = member.node.as_ref().filter(|_| hardware) else { return };
+        let Some(recent) = self.changes.of_driver(node, member.raised_at) else { return };
+        let age = member.raised_at.since(recent.at);
+        if age > EFFECTS || recent.change.after.is_empty() {
+            return;
+        }
+        let prior = 0.97 * Reach::Driver.suspicion() * faded(age);
+        let remark = format!("{} {} before", recent.kind, spoken(age));
+        let changed = Entity::fleet(EntityKind::Driver, &recent.change.after);
+        docket.claim(nth, changed.clone(), Since::Before, prior, remark);
+        docket.is_change(&changed, &recent.change);
     }
 
     /// What more than one node or model makes suspect: the model as a whole, its services.
@@ -191,6 +240,7 @@ impl Docket<'_> {
             earliest: nth,
             prior: 0.0,
             remark: String::new(),
+            change: None,
         });
         claim.explains.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
         let reached =
@@ -204,16 +254,30 @@ impl Docket<'_> {
             claim.remark = remark;
         }
     }
+
+    /// What is accused is this change, or the newest of some.
+    fn is_change(&mut self, accused: &Entity, change: &Arc<RecordedChange>) {
+        let Some(claim) = self.claims.get_mut(accused) else { return };
+        let older = |known: &Arc<RecordedChange>| known.started_at < change.started_at;
+        if claim.change.as_ref().is_none_or(older) {
+            claim.change = Some(Arc::clone(change));
+        }
+    }
 }
 
 impl Claim {
-    fn root(self, entity: Entity, members: &[Member]) -> Root {
+    fn measure(&self, members: &[Member]) -> Measure {
         let explained = self.explains.iter().filter(|each| **each).count();
         let coverage = explained as f64 / members.len().max(1) as f64;
         let first = members[self.earliest].raised_at;
         let earlier = members.iter().filter(|member| member.raised_at < first).count();
         let earliness = 1.0 - earlier as f64 / members.len().max(1) as f64;
         let score = COVERAGE * coverage + EARLINESS * earliness + PRIOR * self.prior.min(1.0);
+        Measure { explained, earlier, score: (score * 1000.0).round() / 1000.0 }
+    }
+
+    fn root(self, entity: Entity, members: &[Member]) -> Root {
+        let Measure { explained, earlier, score } = self.measure(members);
         let mut reason = format!("explains {explained} of {} members", members.len());
         if earlier == 0 {
             reason.push_str(", began first");
@@ -222,8 +286,43 @@ impl Claim {
             reason.push_str(", ");
             reason.push_str(&self.remark);
         }
-        Root { entity, score: (score * 1000.0).round() / 1000.0, reason }
+        Root { entity, score, reason }
     }
+}
+
+/// The change that is to be named: it explains what began first and half of the members, and is near
+/// and close enough to them.
+fn suspected(claims: &Claims, incident: &Incident) -> Option<SuspectedChange> {
+    let members = &incident.members[..incident.members.len().min(LOOKED_AT_MAX)];
+    let weighed = claims.iter().filter_map(|(entity, claim)| {
+        let change = claim.change.as_ref()?;
+        let measure = claim.measure(members);
+        let half = measure.explained * 2 >= members.len();
+        let sure = half && measure.earlier == 0 && measure.score >= SUSPECTED;
+        // Who recorded a change says more of it than who saw its effect on a node.
+        let told = if change.origin == ChangeOrigin::Agent { 0.0 } else { TOLD_BONUS };
+        (sure && claim.prior >= PRIOR_SUSPECTED).then_some((
+            measure.score + told,
+            entity,
+            claim,
+            change,
+            measure,
+        ))
+    });
+    let (_, entity, claim, change, measure) =
+        weighed.max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))?;
+    Some(SuspectedChange {
+        what: entity.clone(),
+        kind: change.kind,
+        summary: change.summary.clone(),
+        at: change.started_at,
+        by: change.by.clone(),
+        origin: change.origin,
+        link: change.link.clone(),
+        score: measure.score,
+        reason: claim.clone().root(entity.clone(), members).reason,
+        rollback: crate::runbook::rollback(incident.kind, change, &incident.members[0]),
+    })
 }
 
 /// How often what a rule finds is a cause rather than an effect, 0 to 1.

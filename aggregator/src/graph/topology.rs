@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gpuwarden_proto::settings::{Document, Problem, Section};
-use gpuwarden_proto::vocab::{ModelName, NodeId};
+use gpuwarden_proto::vocab::{ModelName, NodeId, ServiceName};
+
+use crate::slo::objective::{self, Objective};
 
 /// Sections of one kind that a file may have.
 const SECTIONS_MAX: usize = 100_000;
+/// Services that may promise something: each promise takes memory for thirty days of counts.
+const PROMISING_MAX: usize = 2_000;
 /// The longest name of a rack, zone, service or tenant, in bytes.
 const NAME_MAX_BYTES: usize = 253;
 
@@ -37,6 +41,8 @@ pub struct Service {
     pub depends_on: Vec<Arc<str>>,
     /// It is on management's list: its complete outage is always P1.
     pub critical: bool,
+    /// What is promised of it.
+    pub objectives: Vec<Objective>,
 }
 
 impl Topology {
@@ -66,6 +72,10 @@ fn read(root: &mut Section<'_>) -> Topology {
     }
     for mut section in sections(root, "service") {
         service(&mut section, &mut topology);
+    }
+    let promising = topology.services.values().filter(|each| !each.objectives.is_empty()).count();
+    if promising > PROMISING_MAX {
+        root.problem("service", &format!("at most {PROMISING_MAX} may have objectives"));
     }
     topology
 }
@@ -98,7 +108,14 @@ fn service(section: &mut Section<'_>, topology: &mut Topology) {
         models: section.list("models", |text| ModelName::new(text).map_err(|e| e.to_string())),
         depends_on: section.list("depends_on", name),
         critical: section.flag("critical", false),
+        objectives: objective::read(section),
     };
+    if !service.objectives.is_empty() && service.models.is_empty() {
+        section.problem("models", "is empty, so nothing of what is promised could be counted");
+    }
+    if let (false, Err(error)) = (service.objectives.is_empty(), ServiceName::new(&called)) {
+        section.problem("name", &format!("{}, which one with objectives may not", error.fault));
+    }
     if topology.services.insert(Arc::clone(&called), service).is_some() {
         section.problem("name", &format!("\"{called}\" is given to two services"));
     }
@@ -120,7 +137,7 @@ mod tests {
         let text = "cluster = \"c1\"\n[[zone]]\nname = \"a\"\ncluster = \"c2\"\n\
                     [[rack]]\nname = \"r1\"\nzone = \"a\"\nnodes = [\"n1\", \"n2\"]\n\
                     [[service]]\nname = \"search\"\ntenant = \"shop\"\nmodels = [\"bert\"]\n\
-                    depends_on = [\"features\"]\ncritical = true\n";
+                    depends_on = [\"features\"]\ncritical = true\navailability = 0.999\n";
         let topology = Topology::parse("t.toml", text).unwrap();
         assert_eq!(topology.nodes.len(), 2);
         assert_eq!(topology.racks["r1"].as_ref(), "a");
@@ -128,6 +145,7 @@ mod tests {
         assert_eq!(topology.zones["a"].as_ref(), "c2");
         assert_eq!(topology.services["search"].tenant.as_deref(), Some("shop"));
         assert!(topology.services["search"].critical);
+        assert_eq!(topology.services["search"].objectives.len(), 1);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Kind {
     Joined,
     /// Another member is the likely cause.
     Cause,
+    /// A change is named that most likely brought it about.
+    Suspected,
     /// A member was over and is active again.
     Again,
     /// A member is over.
@@ -67,6 +69,7 @@ impl Kind {
             Self::Severity => "severity",
             Self::Joined => "joined",
             Self::Cause => "cause",
+            Self::Suspected => "suspected",
             Self::Again => "again",
             Self::Cleared => "cleared",
             Self::Flapping => "flapping",

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use gpuwarden_proto::change::{ChangeOrigin, Told};
 use gpuwarden_proto::convert::encode_event;
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Body, Change, Event, Subject};
 use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
 use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::change_service_client::ChangeServiceClient;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
@@ -128,6 +131,60 @@ async fn a_deploy_before_a_restart_is_the_likely_cause_of_what_fails_after_it() 
     let roots = second.incidents().await[0].roots.clone();
     assert_eq!(roots[0].entity.to_string(), "version bert:1", "{roots:?}");
     second.end().await;
+}
+
+async fn record(running: &Running, words: &str) -> pb::RecordChangeResponse {
+    let told = Told {
+        key: Some("ci-7".to_owned()),
+        about: vec![Entity::fleet(EntityKind::Version, "bert:1")],
+        by: "ann".to_owned(),
+        ..Told::new(ChangeKind::ModelDeployed, ChangeOrigin::Person, words)
+    };
+    let at = format!("http://{}", running.addr);
+    let mut changes = ChangeServiceClient::connect(at).await.unwrap();
+    let request = pb::RecordChangeRequest { change: Some(told.into()) };
+    changes.record_change(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_recorded_change_is_kept_over_a_restart_recorded_once_and_named_with_the_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path()).await;
+    assert!(!record(&first, "new weights").await.known);
+    first.end().await;
+
+    let second = start(folder.path()).await;
+    let again = record(&second, "other words").await;
+    assert!(again.known);
+    assert_eq!(again.change.unwrap().summary, "new weights");
+    let mut node = Speaker::connect(second.addr, "node-a", 1).await;
+    node.send(vec![entry(1, now(), "raise error-rate-high bert 0.5")]).await;
+    node.acked().await;
+    let suspected = second.incidents().await[0].suspected_change.clone().unwrap();
+    assert_eq!((suspected.summary.as_str(), suspected.by.as_str()), ("new weights", "ann"));
+    assert!(suspected.rollback.starts_with("runbook high-error-rate, step 4"), "{suspected:?}");
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_change_is_not_acknowledged_before_it_is_on_disk() {
+    let store = MemoryStore::default();
+    let fault = store.fault();
+    let running = start_with(config(), Box::new(store)).await;
+    fault.set(Some(StoreFault::DiskFull));
+    let told = Told::new(ChangeKind::Other, ChangeOrigin::Person, "a flag");
+    let at = format!("http://{}", running.addr);
+    let mut changes = ChangeServiceClient::connect(at).await.unwrap();
+    let request = || pb::RecordChangeRequest { change: Some(told.clone().into()) };
+    let refused = changes.record_change(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    fault.set(None);
+    while changes.record_change(request()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let listed = changes.list_changes(pb::ListChangesRequest { limit: 0 }).await.unwrap();
+    assert_eq!(listed.into_inner().changes.len(), 1, "told twice, recorded once");
+    running.end().await;
 }
 
 #[tokio::test]

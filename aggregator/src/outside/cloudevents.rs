@@ -83,7 +83,7 @@ pub fn events(
 }
 
 /// The structured form of an event in heads. Data that is no JSON is left out.
-fn of_heads(heads: &[(String, String)], body: &[u8]) -> Value {
+pub(super) fn of_heads(heads: &[(String, String)], body: &[u8]) -> Value {
     let attribute = |(name, value): &(String, String)| {
         (name.to_ascii_lowercase(), Value::String(decoded(value)))
     };

@@ -5,9 +5,9 @@
 //! numbered events older than the first snapshot of a stream are those that the node had held back
 //! before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -16,6 +16,7 @@ use super::line::{Line, Word};
 use crate::correlate::{self, Policy, Signal, State, Touched, apply};
 use crate::incident::Refusal;
 use crate::intake::{self, Aside, Passing};
+use crate::ledger::Ledger;
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
 use crate::store::{CHANGES_LOADED, Loaded, NodeRow, still_of_use};
@@ -38,8 +39,8 @@ pub struct Drive {
     /// since they changed in another way. Not the large ones, of which that would cost too much.
     /// `None` where there will be none.
     written: Option<BTreeMap<IncidentId, Incident>>,
-    /// The newest changes, oldest first.
-    changes: VecDeque<ObservedChange>,
+    /// The newest changes, each once.
+    changes: Ledger,
     /// Lines that the log says are missing.
     missed: u64,
 }
@@ -55,7 +56,7 @@ impl Drive {
             passing: Passing::default(),
             over: BTreeMap::new(),
             written: Some(BTreeMap::new()),
-            changes: VecDeque::new(),
+            changes: Ledger::new(Vec::new(), CHANGES_LOADED),
             missed: 0,
         }
     }
@@ -139,7 +140,7 @@ impl Drive {
                 let known = self.state.nodes.get(&node).zip(seq);
                 let backlog = known.is_some_and(|(n, seq)| n.is_backlog(seq, event.observed_at));
                 match intake::event(&mut self.state, now, &node, backlog, event, touched) {
-                    Some(Aside::Change(change)) => self.change(change),
+                    Some(Aside::Change(change)) => drop(self.changes.take(change)),
                     Some(Aside::Gap(_)) | None => {}
                 }
             }
@@ -159,6 +160,7 @@ impl Drive {
             Word::Outside { observed_at, finding, why } => {
                 self.state.lapse(now, &finding, observed_at, &why, touched);
             }
+            Word::Recorded(change) => self.record(now, *change, touched),
             Word::Command(id, command) => {
                 self.state.command(now, id, command, touched)?;
             }
@@ -207,21 +209,23 @@ impl Drive {
         apply(&mut self.state, now, id, Signal::Lost(finding), touched);
     }
 
-    fn change(&mut self, change: ObservedChange) {
-        if self.changes.len() >= CHANGES_LOADED {
-            self.changes.pop_front();
+    fn record(&mut self, now: Timestamp, change: RecordedChange, touched: &mut Touched) {
+        let taken = self.changes.take(change);
+        if taken.is_news() {
+            self.state.record(now, taken.change(), touched);
         }
-        self.changes.push_back(change);
     }
 
     /// The aggregator ended, and begins with what is on disk.
     fn resume(&mut self, now: Timestamp) {
         // What was written had been ranked before.
         self.state.rank_all();
+        let mut changes: Vec<RecordedChange> = self.changes.newest().cloned().collect();
+        changes.reverse();
         let loaded = Loaded {
             incidents: self.on_disk(),
             nodes: self.state.nodes.iter().map(|(id, node)| row(&self.state, id, node)).collect(),
-            changes: self.changes.iter().cloned().collect(),
+            changes,
             next_incident: self.state.next_id(),
             ..Loaded::default()
         };

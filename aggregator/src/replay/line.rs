@@ -1,6 +1,7 @@
 //! What one line of an event log says. Pure: any bytes are read or refused with the place and the
 //! reason, never more.
 
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::{Body, Event, Finding};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
@@ -61,6 +62,8 @@ pub enum Word {
         /// Why it is over, where that is our own word; otherwise empty.
         why: String,
     },
+    /// Somebody recorded a change.
+    Recorded(Box<RecordedChange>),
     /// A person's word.
     Command(IncidentId, Command),
 }
@@ -109,7 +112,13 @@ enum Kind {
     Stopped,
     Missed,
     Outside,
+    Recorded,
     Command,
+}
+
+#[derive(Debug, Deserialize)]
+struct Record {
+    change: RecordedChange,
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,6 +180,7 @@ impl Line {
             | Kind::Stopped
             | Kind::Missed
             | Kind::Outside
+            | Kind::Recorded
             | Kind::Command => Word::Back(node),
         };
         Ok(Self { at, word })
@@ -184,6 +194,10 @@ impl Head {
             Kind::Command => {
                 let said: Said = json(text)?;
                 Some(Word::Command(said.incident, said.command()?))
+            }
+            Kind::Recorded => {
+                let record: Record = json(text)?;
+                Some(Word::Recorded(Box::new(record.change)))
             }
             Kind::Started => Some(Word::Started),
             Kind::Stopped => Some(Word::Stopped),
@@ -258,7 +272,7 @@ mod tests {
         1: expected value
         12: `noon` is not an instant from 1970 to 2554 in RFC 3339, like 2026-11-23T08:50:22.851Z
         1: missing field `node`, who told it
-        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `command`
+        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `recorded`, `command`
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::{Event, Finding};
 use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
 use gpuwarden_proto::time::Timestamp;
@@ -58,6 +59,9 @@ enum Told<'a> {
         finding: &'a Finding,
         #[serde(skip_serializing_if = "str::is_empty")]
         why: &'a str,
+    },
+    Recorded {
+        change: &'a RecordedChange,
     },
     Command(Said<'a>),
 }
@@ -160,6 +164,7 @@ fn told(word: &Word) -> (Option<&NodeId>, Option<Told<'_>>) {
         Word::Outside { observed_at, finding, why } => {
             (None, Told::Outside { observed_at: *observed_at, finding, why })
         }
+        Word::Recorded(change) => (None, Told::Recorded { change }),
         Word::Command(incident, command) => (None, Told::Command(said(*incident, command))),
     };
     (node, Some(told))
@@ -248,6 +253,7 @@ mod tests {
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"resolve","by":"ann","reason":"known","force":true}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"missed","count":2}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"outside","observed_at":"2027-01-15T07:59:59.000Z","rule":"external-alert","subject":{"kind":"alert","sender":"alertmanager","key":"f1","name":"Slow"},"phase":"raised","grade":"down","summary":"slow","evidence":[],"suspects":[],"raised_at":"2027-01-15T07:59:00.000Z","gpus":[],"about":[{"kind":"model","name":"bert","node":null}]}"#,
+            r#"{"at":"2027-01-15T08:00:00.000Z","event":"recorded","change":{"key":"ci-7","kind":"rollout","about":[{"kind":"service","name":"search","node":null}],"summary":"search 7","by":"ann","origin":"webhook","link":"","started_at":"2027-01-15T07:59:00.000Z","finished_at":null,"before":"6","after":"7"}}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"stopped"}"#,
         ];
         for line in lines {

@@ -4,11 +4,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use gpuwarden_proto::pb::change_service_server::ChangeServiceServer;
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::signal_service_server::SignalServiceServer;
 use gpuwarden_proto::pb::silence_service_server::SilenceServiceServer;
+use gpuwarden_proto::pb::slo_service_server::SloServiceServer;
 use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
 use tonic::Status;
@@ -17,7 +19,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Fleet, Incidents, Shadow, Signals, Silences, Topology};
+use super::{Changes, Fleet, Incidents, Objectives, Shadow, Signals, Silences, Topology};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -43,10 +45,12 @@ impl Routes {
         let people = People {
             signals: SignalServiceServer::new(signals),
             incidents: IncidentServiceServer::new(Incidents(desk.clone())),
+            slo: SloServiceServer::new(Objectives(desk.clone())),
             shadow: ShadowServiceServer::new(Shadow(desk.clone())),
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
             silences: SilenceServiceServer::new(Silences(desk.clone())),
-            topology: TopologyServiceServer::new(Topology(desk)),
+            topology: TopologyServiceServer::new(Topology(desk.clone())),
+            changes: ChangeServiceServer::new(Changes(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
     }
@@ -77,9 +81,11 @@ struct People {
     incidents: IncidentServiceServer<Incidents>,
     fleet: FleetServiceServer<Fleet>,
     signals: SignalServiceServer<Signals>,
+    slo: SloServiceServer<Objectives>,
     shadow: ShadowServiceServer<Shadow>,
     topology: TopologyServiceServer<Topology>,
     silences: SilenceServiceServer<Silences>,
+    changes: ChangeServiceServer<Changes>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -98,12 +104,16 @@ impl Service<http::Request<Body>> for People {
             self.fleet.call(request)
         } else if is_for::<SignalServiceServer<Signals>>(&request) {
             self.signals.call(request)
+        } else if is_for::<SloServiceServer<Objectives>>(&request) {
+            self.slo.call(request)
         } else if is_for::<ShadowServiceServer<Shadow>>(&request) {
             self.shadow.call(request)
         } else if is_for::<TopologyServiceServer<Topology>>(&request) {
             self.topology.call(request)
         } else if is_for::<SilenceServiceServer<Silences>>(&request) {
             self.silences.call(request)
+        } else if is_for::<ChangeServiceServer<Changes>>(&request) {
+            self.changes.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

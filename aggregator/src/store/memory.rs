@@ -1,11 +1,13 @@
 //! A store that forgets everything when it ends: for tests, and for trying things out. Its faults can
 //! be switched on.
 
+mod slo;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gpuwarden_proto::fleet::ObservedChange;
+use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
@@ -35,9 +37,10 @@ struct Tables {
     marks: BTreeMap<(NodeId, Epoch), Seq>,
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     nodes: BTreeMap<NodeId, NodeRow>,
-    changes: Vec<ObservedChange>,
+    changes: Vec<RecordedChange>,
     silences: BTreeMap<SilenceId, Silence>,
     next_silence: u64,
+    slo: slo::Table,
     next_incident: u64,
 }
 
@@ -106,11 +109,17 @@ impl Store for MemoryStore {
             }
             tables.nodes.insert(node.id.clone(), node);
         }
-        tables.changes.extend(transaction.changes.iter().cloned());
+        for change in &transaction.changes {
+            match tables.changes.iter_mut().find(|known| known.key == change.key) {
+                Some(known) => *known = change.clone(),
+                None => tables.changes.push(change.clone()),
+            }
+        }
         for silence in &transaction.silences {
             tables.next_silence = tables.next_silence.max(silence.id.0 + 1);
             tables.silences.insert(silence.id, silence.clone());
         }
+        tables.slo.write(&transaction.slo);
         Ok(())
     }
 
@@ -127,6 +136,7 @@ impl Store for MemoryStore {
             changes: tables.changes[skip..].to_vec(),
             silences: tables.silences.values().cloned().collect(),
             next_silence: tables.next_silence.max(1),
+            slo: tables.slo.load(),
             next_incident: tables.next_incident.max(1),
             next_order: tables.last_order() + 1,
             unreadable: 0,
@@ -156,7 +166,7 @@ impl Store for MemoryStore {
         });
         let instant = retention.incidents_before;
         tables.incidents.retain(|_, each| each.resolved_at.is_none_or(|at| at >= instant));
-        tables.changes.retain(|change| change.observed_at >= instant);
+        tables.changes.retain(|change| change.started_at >= instant);
         tables.silences.retain(|_, silence| silence.over_at() >= retention.silences_before);
         Ok(before - rows(&tables))
     }

@@ -1,4 +1,4 @@
--- Version 2. Instants are nanoseconds since 1970; payloads are the records of gpuwarden-proto.
+-- Version 3. Instants are nanoseconds since 1970; payloads are the records of gpuwarden-proto.
 
 -- Events as they came, a row a batch.
 CREATE TABLE batch (
@@ -12,7 +12,7 @@ CREATE TABLE batch (
     first_observed_ns INTEGER NOT NULL,
     last_observed_ns INTEGER NOT NULL,
     payload BLOB NOT NULL,
-    -- When correlation took it up; NULL in rows of version 1, where it was when it came.
+    -- When correlation took it up; NULL in rows of versions before 3, where it was when it came.
     taken_ns INTEGER
 ) STRICT;
 CREATE INDEX batch_by_node ON batch (node, id);
@@ -60,8 +60,11 @@ CREATE INDEX incident_resolved ON incident (resolved_ns) WHERE resolved_ns IS NO
 CREATE TABLE change (
     id INTEGER PRIMARY KEY,
     observed_ns INTEGER NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL,
+    -- NULL in rows of versions before 3.
+    key TEXT
 ) STRICT;
+CREATE UNIQUE INDEX change_by_key ON change (key);
 
 CREATE TABLE counter (
     name TEXT PRIMARY KEY,

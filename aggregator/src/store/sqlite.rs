@@ -4,6 +4,7 @@
 mod disk;
 mod load;
 mod silence;
+mod slo;
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -26,9 +27,9 @@ use super::{
 const FILE: &str = "aggregator.db";
 const SCHEMA: &str = include_str!("schema.sql");
 /// What brings a file one version further, from version 1 on.
-const MIGRATIONS: &[&str] = &[include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// What `user_version` says of a file with the present schema.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// The file that is locked, beside the store.
 const LOCK_NAME: &str = "aggregator.lock";
 /// The first SQLite without the race that loses commits when a WAL is begun anew.
@@ -103,7 +104,9 @@ impl SqliteStore {
         if found < SCHEMA_VERSION {
             self.advance(found).map_err(&failed)?;
         }
-        silence::prepare(&self.connection).map_err(&failed)
+        silence::prepare(&self.connection).map_err(&failed)?;
+        slo::prepare(&self.connection).map_err(&failed)?;
+        Ok(())
     }
 
     fn advance(&mut self, found: i64) -> rusqlite::Result<()> {
@@ -302,7 +305,8 @@ const UPSERT_NODE: &str = "INSERT INTO node (id, state, last_seen_ns, agent_vers
     busy) VALUES (?1,?2,?3,?4,?5,?6) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
     last_seen_ns = excluded.last_seen_ns, agent_version = excluded.agent_version, \
     snapshot = coalesce(excluded.snapshot, snapshot), busy = coalesce(excluded.busy, busy)";
-const INSERT_CHANGE: &str = "INSERT INTO change (observed_ns, payload) VALUES (?1,?2)";
+const UPSERT_CHANGE: &str = "INSERT INTO change (observed_ns, payload, key) VALUES (?1,?2,?3) \
+    ON CONFLICT (key) DO UPDATE SET observed_ns = excluded.observed_ns, payload = excluded.payload";
 const UPSERT_COUNTER: &str = "INSERT INTO counter (name, value) VALUES ('next_incident', ?1) \
     ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
 const DELETE_BATCHES: &str = "DELETE FROM batch WHERE id IN \
@@ -328,10 +332,11 @@ fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite:
     transaction.incidents.iter().try_for_each(|incident| write_incident(tx, incident))?;
     transaction.nodes.iter().try_for_each(|node| write_node(tx, node))?;
     for change in &transaction.changes {
-        let row = params![ns(change.observed_at), encode_change(change)];
-        tx.prepare_cached(INSERT_CHANGE)?.execute(row)?;
+        let row = params![ns(change.started_at), encode_change(change), change.key.as_str()];
+        tx.prepare_cached(UPSERT_CHANGE)?.execute(row)?;
     }
     transaction.silences.iter().try_for_each(|each| silence::write(tx, each))?;
+    slo::write(tx, &transaction.slo)?;
     if !transaction.incidents.is_empty() {
         tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;
     }

@@ -11,7 +11,9 @@ use gpuwarden_proto::vocab::{
 
 use super::*;
 use crate::incident::{Because, Case, Command, Limits, member};
-use crate::testing::{at, entry, finding, node, snapshot};
+use crate::slo::Count;
+use crate::slo::kept::{Alarm, Bucket, Key};
+use crate::testing::{at, entry, finding, node, recorded, snapshot};
 
 /// Runs a check on each kind of store.
 fn on_each(check: impl Fn(&mut dyn Store)) {
@@ -317,11 +319,12 @@ fn a_file_of_version_1_goes_on_and_its_batches_are_in_the_order_of_receipt() {
     drop(store);
     let db = rusqlite::Connection::open(folder.path().join("aggregator.db")).unwrap();
     let back = "ALTER TABLE batch DROP COLUMN taken_ns; ALTER TABLE node DROP COLUMN busy; \
-        DROP TABLE journal; PRAGMA user_version = 1";
+        DROP TABLE journal; \
+        DROP INDEX change_by_key; ALTER TABLE change DROP COLUMN key; PRAGMA user_version = 1";
     db.execute_batch(back).unwrap();
     drop(db);
     let error = SqliteHistory::of(folder.path()).unwrap_err();
-    assert_eq!(error.fault, StoreFault::Older { found: 1, known: 2 });
+    assert_eq!(error.fault, StoreFault::Older { found: 1, known: 3 });
     let mut store = SqliteStore::open(folder.path()).unwrap();
     let journal = vec![row_of_journal(9)];
     store.commit(&Transaction { journal, ..Transaction::default() }).unwrap();
@@ -365,8 +368,58 @@ fn a_file_of_a_newer_version_is_left_alone() {
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     let error = SqliteStore::open(folder.path()).unwrap_err();
-    assert_eq!(error.fault, StoreFault::Newer { found: 99, known: 2 });
+    assert_eq!(error.fault, StoreFault::Newer { found: 99, known: 3 });
     assert!(!error.retryable());
+}
+
+#[test]
+fn a_change_is_kept_once_with_all_that_was_told_and_what_is_told_again_takes_its_place() {
+    on_each(|store| {
+        let told = "rollout service=search model=bert:7 node=node-a by=ann key=ci-7";
+        let first = recorded(10, told);
+        let ended = recorded(10, &format!("{told} finished=20"));
+        let other = recorded(11, "infrastructure key=net");
+        for change in [&first, &other, &ended] {
+            let changes = vec![RecordedChange::clone(change)];
+            store.commit(&Transaction { changes, ..Transaction::default() }).unwrap();
+        }
+        assert_eq!(store.load().unwrap().changes, [(*ended).clone(), (*other).clone()]);
+        let retention = Retention {
+            batches_before: at(0),
+            incidents_before: at(11),
+            silences_before: at(0),
+            bytes_max: u64::MAX,
+            rows_max: 10,
+        };
+        assert_eq!(store.prune(&retention).unwrap(), 1);
+        assert_eq!(store.load().unwrap().changes, [(*other).clone()]);
+    });
+}
+
+#[test]
+fn a_file_of_version_2_is_raised_and_its_changes_are_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(folder.path()).unwrap());
+    let db = rusqlite::Connection::open(folder.path().join("aggregator.db")).unwrap();
+    let back = "DROP INDEX change_by_key; ALTER TABLE change DROP COLUMN key";
+    db.execute_batch(back).unwrap();
+    // `node-a` has another driver since second 10, as version 2 wrote it.
+    let mut payload = b"\x0a\x06node-a\x11".to_vec();
+    payload.extend(at(10).unix_ns().to_le_bytes());
+    payload.extend(b"\x1a\x0d\x0a\x02\x0a\x00\x10\x05\x22\x05570.1");
+    let row = rusqlite::params![1, payload];
+    db.execute("INSERT INTO change (observed_ns, payload) VALUES (?1, ?2)", row).unwrap();
+    db.pragma_update(None, "user_version", 2).unwrap();
+    drop(db);
+    let mut store = SqliteStore::open(folder.path()).unwrap();
+    let read = store.load().unwrap();
+    assert_eq!(read.unreadable, 0);
+    let old = &read.changes[0];
+    assert_eq!((old.after.as_str(), old.started_at), ("570.1", at(10)));
+    assert_eq!(old.about[0].to_string(), "node node-a");
+    let changes = vec![(*recorded(11, "rollout key=a")).clone()];
+    store.commit(&Transaction { changes, ..Transaction::default() }).unwrap();
+    assert_eq!(store.load().unwrap().changes.len(), 2);
 }
 
 #[test]
@@ -444,5 +497,38 @@ fn silences_are_kept_as_they_last_were_and_numbers_are_not_used_twice() {
         assert_eq!(store.prune(&before(41)).unwrap(), 1, "the second was ended");
         let loaded = store.load().unwrap();
         assert_eq!((loaded.silences, loaded.next_silence), (Vec::new(), 3));
+    });
+}
+
+fn bucket(step_s: u64, start_s: u64, good: u64) -> Bucket {
+    let key = Key { service: "search".into(), measure: "availability".to_owned() };
+    Bucket { key, step_s, start_s, count: Count { good, bad: 1 } }
+}
+
+#[test]
+fn counts_of_objectives_are_replaced_by_newer_ones_and_forgotten_by_their_age() {
+    on_each(|store| {
+        let mut commit = |buckets: Vec<Bucket>, forget: Vec<(u64, u64)>| {
+            let slo = Kept { buckets, forget, ..Kept::default() };
+            store.commit(&Transaction { slo, ..Transaction::default() }).unwrap();
+            store.load().unwrap().slo.buckets
+        };
+        let all = vec![bucket(60, 0, 1), bucket(60, 60, 2), bucket(3600, 0, 3)];
+        assert_eq!(commit(all.clone(), Vec::new()), all);
+        let left = vec![bucket(60, 60, 9), bucket(3600, 0, 3)];
+        assert_eq!(commit(vec![bucket(60, 60, 9)], vec![(60, 60), (3600, 0)]), left);
+    });
+}
+
+#[test]
+fn an_alarm_of_an_objective_is_kept_until_it_is_over() {
+    on_each(|store| {
+        let mut commit = |pairs: u8| {
+            let alarm = Alarm { key: bucket(60, 0, 0).key, pairs, raised_at: at(1) };
+            let slo = Kept { alarms: vec![alarm], ..Kept::default() };
+            store.commit(&Transaction { slo, ..Transaction::default() }).unwrap();
+            store.load().unwrap().slo.alarms.iter().map(|alarm| alarm.pairs).collect::<Vec<_>>()
+        };
+        assert_eq!((commit(0b10), commit(0b11), commit(0)), (vec![0b10], vec![0b11], Vec::new()));
     });
 }

@@ -47,7 +47,7 @@ impl<'a> Facts<'a> {
         match key {
             MatchKey::Node => self.nodes().for_each(|node| told(node.as_str())),
             MatchKey::Gpu => self.gpus(told),
-            MatchKey::Model => self.models().for_each(|model| told(model)),
+            MatchKey::Model => self.models().for_each(told),
             MatchKey::Server => self.servers().for_each(told),
             MatchKey::Service => self.services(told),
             MatchKey::Tenant => self.services(&mut |name| {
@@ -109,7 +109,11 @@ impl<'a> Facts<'a> {
             EntityKind::Cluster => has(&MatchKey::Cluster),
             EntityKind::Tenant => has(&MatchKey::Tenant),
             EntityKind::MigInstance => has(&MatchKey::Gpu),
-            EntityKind::Process | EntityKind::Replica | EntityKind::Source | EntityKind::Alert => {
+            EntityKind::Process
+            | EntityKind::Replica
+            | EntityKind::Source
+            | EntityKind::Alert
+            | EntityKind::Change => {
                 told || named(&Entity::of(self.member.node.as_ref(), &self.member.subject))
             }
         }

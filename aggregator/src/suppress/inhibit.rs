@@ -15,6 +15,7 @@
 //! by itself; that nothing is held back in a circle is made sure of when the settings are read.
 
 use std::cell::Cell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gpuwarden_proto::settings::Section;
@@ -54,7 +55,9 @@ impl Inhibition {
                 }
             });
             let longer = keys.iter().flat_map(|key| {
-                values.iter().map(move |value| [key.as_slice(), &[value.clone()]].concat())
+                values
+                    .iter()
+                    .map(move |value| [key.as_slice(), std::slice::from_ref(value)].concat())
             });
             keys = longer.take(KEYS_MAX).collect();
         }
@@ -145,8 +148,8 @@ fn circle(rules: &[Inhibition]) -> Option<String> {
                     names.reverse();
                     return Some(names.join(", "));
                 }
-                if !from.contains_key(&to) {
-                    from.insert(to, at);
+                if let Entry::Vacant(unseen) = from.entry(to) {
+                    unseen.insert(at);
                     level.push(to);
                 }
             }

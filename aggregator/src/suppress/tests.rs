@@ -86,7 +86,7 @@ impl Scene {
     }
 
     /// The same from nothing but what is there.
-    fn from_scratch(&self, second: u64) -> Vec<(IncidentId, Vec<Suppression>, bool)> {
+    fn scratch(&self, second: u64) -> Vec<(IncidentId, Vec<Suppression>, bool)> {
         let silences = self.suppressor.orders.values().map(|order| order.silence.clone()).collect();
         let mut fresh = Suppressor::new(self.suppressor.rules.clone(), self.suppressor.longest);
         let state = &self.stage.state;
@@ -508,7 +508,7 @@ proptest! {
         let mut second = 0;
         for taken in &steps {
             scene.step(&mut second, taken);
-            prop_assert_eq!(scene.as_it_stands(), scene.from_scratch(second), "{:?}", taken);
+            prop_assert_eq!(scene.as_it_stands(), scene.scratch(second), "{:?}", taken);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Evidence, Subject, Suspect, Unit};
-use gpuwarden_proto::incident::{Incident, Member, Root, TimelineEntry};
+use gpuwarden_proto::incident::{Incident, Member, Root, SuspectedChange, TimelineEntry};
 use gpuwarden_proto::silence::{Holder, SilenceId, Suppression};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
-    GpuUuid, Grade, IncidentId, IncidentState, IncidentType, ModelName, ModelVersion, NodeId,
-    RuleId, ServerName, Severity,
+    ChangeKind, ChangeOrigin, GpuUuid, Grade, IncidentId, IncidentState, IncidentType, ModelName,
+    ModelVersion, NodeId, RuleId, ServerName, Severity,
 };
 
 const START_S: u64 = 1_795_442_531;
@@ -46,6 +46,7 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         apart_from: Vec::new(),
         suppressed_by: Vec::new(),
         held_since: None,
+        suspected_change: None,
     }
 }
 
@@ -162,6 +163,35 @@ pub(crate) fn resolved() -> Incident {
 }
 
 /// A rack that failed: it took another incident in, and one of its members was parted.
+/// What a deploy broke that somebody recorded.
+pub(crate) fn deployed() -> Incident {
+    let (kind, title) = (IncidentType::HighErrorRate, "model resnet50 fails 40 % of requests");
+    let failing = member(RuleId::ErrorRateHigh, resnet(), "40 % of requests fail", Vec::new());
+    let what = Entity::fleet(EntityKind::Change, "ci-7");
+    let reason = "explains 1 of 1 members, began first, rollout of service search 4 min before";
+    let rollback = "runbook high-error-rate, step 4: roll back the model version\n\
+        kubectl rollout undo deployment/{deployment} -n {namespace}";
+    let suspected = SuspectedChange {
+        what: what.clone(),
+        kind: ChangeKind::Rollout,
+        summary: "search 7 with new weights".to_owned(),
+        at: at(0),
+        by: "ann".to_owned(),
+        origin: ChangeOrigin::Webhook,
+        link: "https://ci.example/7".to_owned(),
+        score: 0.89,
+        reason: reason.to_owned(),
+        rollback: rollback.to_owned(),
+    };
+    Incident {
+        members: vec![failing],
+        roots: vec![root(what, 0.89, reason)],
+        timeline: vec![entry(1, "suspected", "gpuwarden", "rollout is suspected: search 7")],
+        suspected_change: Some(suspected),
+        ..incident(9, kind, Severity::P2, title)
+    }
+}
+
 pub(crate) fn rack() -> Incident {
     let title = "rack r7: 3 nodes, node-b has not been heard of for 10 s";
     let lost = |node: &str, reason: &str, score: f64| Member {

@@ -1,7 +1,7 @@
 //! One incident: what is broken, why, how it is known, what happened, what to do next.
 
 use gpuwarden_proto::event::Suspect;
-use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
+use gpuwarden_proto::incident::{Incident, Member, SuspectedChange, TimelineEntry};
 use gpuwarden_proto::silence::Suppression;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
@@ -30,6 +30,7 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     for (label, text) in next(incident) {
         page.labelled(label, &text);
     }
+    rollback(&mut page, incident);
     page.text()
 }
 
@@ -61,6 +62,7 @@ fn lasted(incident: &Incident, over: Timestamp) -> String {
 fn facts(incident: &Incident) -> Vec<(&'static str, String)> {
     let mut facts = held(incident);
     facts.extend(causes(incident));
+    facts.extend(incident.suspected_change.as_ref().map(|found| ("change", suspected(found))));
     facts.push(("touches", touches(incident)));
     facts.push(("type", format!("{}: {}", incident.kind, incident.type_reason)));
     facts.push(("severity", format!("{}: {}", incident.severity, incident.severity_reason)));
@@ -90,6 +92,28 @@ fn causes(incident: &Incident) -> Vec<(&'static str, String)> {
         return vec![("cause", format!("{}: {}", place(first), first.summary))];
     }
     first.suspects.iter().enumerate().map(|(rank, each)| ranked(rank, blame(each))).collect()
+}
+
+/// The change that is suspected: how, by whom, when, and where more is written.
+fn suspected(found: &SuspectedChange) -> String {
+    let by = if found.by.is_empty() { "" } else { " by " };
+    let link = if found.link.is_empty() { "" } else { ", see " };
+    let (kind, at) = (found.kind, time_of_day(found.at));
+    let sure = percent(found.score);
+    let said = format!("{kind}{by}{} at {at} ({sure}): {}", found.by, found.summary);
+    format!("{said}{link}{}", found.link)
+}
+
+/// How a suspected change is taken back: the step of the runbook, its commands below it.
+fn rollback(page: &mut Page, incident: &Incident) {
+    let found = incident.suspected_change.as_ref().filter(|_| incident.resolved_at.is_none());
+    let Some(found) = found.filter(|found| !found.rollback.is_empty()) else { return };
+    let mut lines = found.rollback.lines();
+    page.labelled("undo", lines.next().unwrap_or_default());
+    for command in lines {
+        // Not wrapped: it is to be copied.
+        page.line(&format!("            $ {}", clean(command)));
+    }
 }
 
 fn blame(blamed: &Suspect) -> String {
@@ -341,6 +365,35 @@ mod tests {
           touches   node-b GPU 1 (1 of 1 findings active)
           type      gpu-hardware: its first finding leads to gpu-hardware
           severity  P2: part of the replicas is degraded
+        ");
+    }
+
+    #[test]
+    fn a_suspected_change_is_named_with_the_way_back() {
+        insta::assert_snapshot!(page(&sample::deployed()), @r"
+        #9  P2  high-error-rate   open   12 min
+
+          model resnet50 fails 40 % of requests
+          cause     change ci-7 (89 %): explains 1 of 1 members, began first, rollout of service search 4
+                    min before
+          change    rollout by ann at 14:02:11 (89 %): search 7 with new weights, see https://ci.example/7
+          touches   node-b model resnet50 (1 of 1 findings active)
+          type      high-error-rate: its first finding leads to high-error-rate
+          severity  P2: part of the replicas is degraded
+
+          findings
+            error-rate-high on node-b model resnet50 (degraded, active 12 min)
+              40 % of requests fail
+              here because it was the first
+
+          timeline (UTC)
+            14:02:12  suspected     rollout is suspected: search 7
+
+          next      runbook high-error-rate (runbooks/high-error-rate.md)
+                    take it: gpuwarden incidents ack 9
+          why       gpuwarden incidents explain 9
+          undo      runbook high-error-rate, step 4: roll back the model version
+                    $ kubectl rollout undo deployment/{deployment} -n {namespace}
         ");
     }
 

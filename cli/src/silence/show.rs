@@ -51,7 +51,7 @@ fn spared(hold: &Hold) -> Vec<String> {
         0 => {}
         1 => lines.push("1 is P1 and stays shown; --even-critical holds it back, too.".to_owned()),
         n => {
-            lines.push(format!("{n} are P1 and stay shown; --even-critical holds them back, too."))
+            lines.push(format!("{n} are P1 and stay shown; --even-critical holds them back, too."));
         }
     }
     lines

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gpuwarden_proto::change::{RecordedChange, Told};
 use gpuwarden_proto::event::{Change, Subject};
-use gpuwarden_proto::fleet::{Node, ObservedChange};
+use gpuwarden_proto::fleet::Node;
 use gpuwarden_proto::incident::{Incident, TimelineEntry, WatchChange, WatchUpdate};
 use gpuwarden_proto::pb;
+use gpuwarden_proto::pb::change_service_server::{ChangeService, ChangeServiceServer};
 use gpuwarden_proto::pb::fleet_service_server::{FleetService, FleetServiceServer};
 use gpuwarden_proto::pb::incident_service_server::{IncidentService, IncidentServiceServer};
 use gpuwarden_proto::pb::signal_service_server::{SignalService, SignalServiceServer};
@@ -89,6 +91,8 @@ impl Service<http::Request<Body>> for Routes {
             SilenceServiceServer::new(clerk).call(request)
         } else if request.uri().path().contains("SignalService") {
             SignalServiceServer::new(clerk).call(request)
+        } else if request.uri().path().contains("ChangeService") {
+            ChangeServiceServer::new(clerk).call(request)
         } else {
             IncidentServiceServer::new(clerk).call(request)
         }
@@ -145,6 +149,7 @@ fn incident(version: u64) -> Incident {
         apart_from: Vec::new(),
         suppressed_by: Vec::new(),
         held_since: None,
+        suspected_change: None,
     }
 }
 
@@ -268,6 +273,19 @@ impl FleetService for Clerk {
         };
         Ok(Response::new(pb::ListNodesResponse { nodes: vec![node.into()] }))
     }
+}
+
+#[tonic::async_trait]
+impl ChangeService for Clerk {
+    async fn record_change(
+        &self,
+        request: Request<pb::RecordChangeRequest>,
+    ) -> Result<Response<pb::RecordChangeResponse>, Status> {
+        let told: Told = request.into_inner().change.expect("a change").try_into().expect("good");
+        let change = told.recorded(at(0)).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        self.said.lock().expect("nobody panicked").push(format!("{change:?}"));
+        Ok(Response::new(pb::RecordChangeResponse { change: Some(change.into()), known: false }))
+    }
 
     async fn list_changes(
         &self,
@@ -279,7 +297,7 @@ impl FleetService for Clerk {
             summary: "driver 580.95.05".to_owned(),
             version: String::new(),
         };
-        let observed = ObservedChange { node: node(), observed_at: at(0), change };
+        let observed = RecordedChange::observed(&node(), at(0), &change);
         Ok(Response::new(pb::ListChangesResponse { changes: vec![observed.into()] }))
     }
 }

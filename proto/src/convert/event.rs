@@ -300,6 +300,10 @@ impl From<Change> for pb::Change {
             ChangeKind::DriverChanged => pb::ChangeKind::DriverChanged,
             ChangeKind::AgentStarted => pb::ChangeKind::AgentStarted,
             ChangeKind::AgentStopped => pb::ChangeKind::AgentStopped,
+            ChangeKind::ConfigChanged => pb::ChangeKind::ConfigChanged,
+            ChangeKind::Rollout => pb::ChangeKind::Rollout,
+            ChangeKind::Infrastructure => pb::ChangeKind::Infrastructure,
+            ChangeKind::Other => pb::ChangeKind::Other,
         };
         Self {
             subject: Some(change.subject.into()),
@@ -322,6 +326,10 @@ impl TryFrom<pb::Change> for Change {
             Ok(pb::ChangeKind::DriverChanged) => ChangeKind::DriverChanged,
             Ok(pb::ChangeKind::AgentStarted) => ChangeKind::AgentStarted,
             Ok(pb::ChangeKind::AgentStopped) => ChangeKind::AgentStopped,
+            Ok(pb::ChangeKind::ConfigChanged) => ChangeKind::ConfigChanged,
+            Ok(pb::ChangeKind::Rollout) => ChangeKind::Rollout,
+            Ok(pb::ChangeKind::Infrastructure) => ChangeKind::Infrastructure,
+            Ok(pb::ChangeKind::Other) => ChangeKind::Other,
             Ok(pb::ChangeKind::Unspecified) | Err(_) => {
                 return Err(unknown_number("change.kind", wire.kind));
             }

@@ -2,7 +2,7 @@
 
 use super::Refused;
 use super::event::unknown_number;
-use crate::fleet::{Node, ObservedChange};
+use crate::fleet::Node;
 use crate::pb;
 use crate::time::Timestamp;
 use crate::vocab::{NodeId, NodeState};
@@ -52,28 +52,6 @@ impl TryFrom<pb::Node> for Node {
             snapshot: wire.snapshot.map(TryInto::try_into).transpose()?,
             outbox_rows: wire.outbox_rows,
             open_incidents: wire.open_incidents,
-        })
-    }
-}
-
-impl From<ObservedChange> for pb::ObservedChange {
-    fn from(observed: ObservedChange) -> Self {
-        Self {
-            node: observed.node.as_str().to_owned(),
-            observed_unix_ns: observed.observed_at.unix_ns(),
-            change: Some(observed.change.into()),
-        }
-    }
-}
-
-impl TryFrom<pb::ObservedChange> for ObservedChange {
-    type Error = Refused;
-
-    fn try_from(wire: pb::ObservedChange) -> Result<Self, Refused> {
-        Ok(Self {
-            node: node_id(&wire.node)?,
-            observed_at: Timestamp::from_unix_ns(wire.observed_unix_ns),
-            change: wire.change.ok_or_else(|| Refused::missing("change"))?.try_into()?,
         })
     }
 }

@@ -3,7 +3,9 @@
 use super::event::{gpus_from_wire, gpus_to_wire, grade_from_wire, grade_to_wire, subject};
 use super::{Refused, each, optional_time, parse};
 use crate::entity::{Entity, EntityKind};
-use crate::incident::{Incident, Member, Root, Tie, TimelineEntry, WatchChange, WatchUpdate};
+use crate::incident::{
+    Incident, Member, Root, SuspectedChange, Tie, TimelineEntry, WatchChange, WatchUpdate,
+};
 use crate::pb;
 use crate::time::Timestamp;
 use crate::vocab::{IncidentId, NodeId};
@@ -96,6 +98,42 @@ impl TryFrom<pb::Entity> for Entity {
     }
 }
 
+impl From<SuspectedChange> for pb::SuspectedChange {
+    fn from(suspected: SuspectedChange) -> Self {
+        Self {
+            what: Some(suspected.what.into()),
+            kind: suspected.kind.as_str().to_owned(),
+            summary: suspected.summary,
+            at_unix_ns: suspected.at.unix_ns(),
+            by: suspected.by,
+            origin: suspected.origin.as_str().to_owned(),
+            link: suspected.link,
+            score: suspected.score,
+            reason: suspected.reason,
+            rollback: suspected.rollback,
+        }
+    }
+}
+
+impl TryFrom<pb::SuspectedChange> for SuspectedChange {
+    type Error = Refused;
+
+    fn try_from(wire: pb::SuspectedChange) -> Result<Self, Refused> {
+        Ok(Self {
+            what: wire.what.ok_or_else(|| Refused::missing("suspected.what"))?.try_into()?,
+            kind: parse("suspected.kind", &wire.kind)?,
+            summary: wire.summary,
+            at: Timestamp::from_unix_ns(wire.at_unix_ns),
+            by: wire.by,
+            origin: parse("suspected.origin", &wire.origin)?,
+            link: wire.link,
+            score: wire.score,
+            reason: wire.reason,
+            rollback: wire.rollback,
+        })
+    }
+}
+
 impl TryFrom<pb::Root> for Root {
     type Error = Refused;
 
@@ -151,6 +189,7 @@ impl From<Incident> for pb::Incident {
             apart_from: incident.apart_from.iter().map(|id| id.0).collect(),
             suppressed_by: incident.suppressed_by.into_iter().map(Into::into).collect(),
             held_since_unix_ns: incident.held_since.map_or(0, Timestamp::unix_ns),
+            suspected_change: incident.suspected_change.map(Into::into),
         }
     }
 }
@@ -181,6 +220,7 @@ impl TryFrom<pb::Incident> for Incident {
             apart_from: wire.apart_from.into_iter().map(IncidentId).collect(),
             suppressed_by: each(wire.suppressed_by, TryInto::try_into)?,
             held_since: optional_time(wire.held_since_unix_ns),
+            suspected_change: wire.suspected_change.map(TryInto::try_into).transpose()?,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::event::{gpus_from_wire, gpus_to_wire, unknown_number};
 use super::{Refused, each};
-use crate::inventory::{Gpu, Model, Server, Snapshot, Source};
+use crate::inventory::{Gpu, LATENCY_COUNTS, Model, Served, Server, Snapshot, Source};
 use crate::pb;
 use crate::time::Timestamp;
 use crate::vocab::{
@@ -132,6 +132,7 @@ impl From<Model> for pb::Model {
             requests_per_s: model.requests_per_s,
             pending: model.pending,
             gpu_uuids: gpus_to_wire(&model.gpus),
+            served: model.served.map(Into::into),
         }
     }
 }
@@ -148,7 +149,32 @@ impl TryFrom<pb::Model> for Model {
             requests_per_s: wire.requests_per_s,
             pending: wire.pending,
             gpus: gpus_from_wire(&wire.gpu_uuids)?,
+            served: wire.served.map(Into::into),
         })
+    }
+}
+
+impl From<Served> for pb::Served {
+    fn from(served: Served) -> Self {
+        Self {
+            since_unix_ns: served.since.unix_ns(),
+            requests: served.requests,
+            failures: served.failures,
+            latency: served.latency,
+        }
+    }
+}
+
+impl From<pb::Served> for Served {
+    /// Counts by bounds that this version does not know are left out: they would be read wrongly.
+    fn from(wire: pb::Served) -> Self {
+        let known = wire.latency.len() == LATENCY_COUNTS;
+        Self {
+            since: Timestamp::from_unix_ns(wire.since_unix_ns),
+            requests: wire.requests,
+            failures: wire.failures,
+            latency: if known { wire.latency } else { Vec::new() },
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use prost::Message;
 
 use super::Refused;
-use crate::fleet::ObservedChange;
+use crate::change::RecordedChange;
 use crate::incident::Incident;
 use crate::inventory::Snapshot;
 use crate::pb;
@@ -58,18 +58,18 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, Refused> {
     decoded::<pb::Snapshot>("snapshot", bytes)?.try_into()
 }
 
-/// Encodes an observed change.
-pub fn encode_change(change: &ObservedChange) -> Vec<u8> {
-    pb::ObservedChange::from(change.clone()).encode_to_vec()
+/// Encodes a change.
+pub fn encode_change(change: &RecordedChange) -> Vec<u8> {
+    pb::RecordedChange::from(change.clone()).encode_to_vec()
 }
 
-/// Decodes an observed change.
+/// Decodes a change, also in the form that stores kept before version 3.
 ///
 /// # Errors
 ///
 /// Not such a record, or with a word that this version does not know.
-pub fn decode_change(bytes: &[u8]) -> Result<ObservedChange, Refused> {
-    decoded::<pb::ObservedChange>("change", bytes)?.try_into()
+pub fn decode_change(bytes: &[u8]) -> Result<RecordedChange, Refused> {
+    decoded::<pb::RecordedChange>("change", bytes)?.try_into()
 }
 
 #[cfg(test)]

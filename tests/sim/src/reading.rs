@@ -37,6 +37,7 @@ impl SimNode {
             instances: model.spec.instances,
             max_batch: model.spec.max_batch,
             max_queue: model.spec.max_queue,
+            config: 0,
         };
         self.models.iter().filter(|model| model.life.on_page()).map(shape).collect()
     }

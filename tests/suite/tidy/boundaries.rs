@@ -5,7 +5,7 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 21] = [
+const PURE: [&str; 27] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
@@ -19,11 +19,17 @@ const PURE: [&str; 21] = [
     "aggregator/src/classify*",
     "aggregator/src/incident*",
     "aggregator/src/intake*",
+    "aggregator/src/slo*",
     "aggregator/src/resume*",
     "aggregator/src/shadow*",
     "aggregator/src/suppress*",
     "aggregator/src/trace*",
+    "aggregator/src/ledger",
+    "aggregator/src/runbook",
     "aggregator/src/outside*",
+    "aggregator/src/kubernetes/workload",
+    "aggregator/src/kubernetes/rollout",
+    "aggregator/src/kubernetes/feed",
     "aggregator/src/replay/drive*",
     "aggregator/src/escalate*",
     "aggregator/src/review*",

@@ -1,6 +1,7 @@
 //! Triton's JSON answers: the repository index, a model's config, the server's version, readiness.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gpuwarden_proto::vocab::{ModelName, ModelVersion, ServerName};
 use serde::Deserialize;
@@ -122,14 +123,24 @@ pub fn parse_shape(
     model: &ModelName,
     body: &[u8],
 ) -> Result<ModelShape, String> {
-    let raw: RawConfig = serde_json::from_slice(body)
-        .map_err(|error| format!("the config of model `{model}` is not as expected: {error}"))?;
+    let odd = |error| format!("the config of model `{model}` is not as expected: {error}");
+    let whole: serde_json::Value = serde_json::from_slice(body).map_err(odd)?;
+    let config = number_of(&whole);
+    let raw: RawConfig = serde_json::from_value(whole).map_err(odd)?;
     let instances =
         raw.instance_group.iter().map(RawGroup::instances).fold(0, u32::saturating_add).max(1);
     let policy = raw.dynamic_batching.and_then(|batching| batching.default_queue_policy);
     let max_queue = policy.map(|policy| policy.max_queue_size).filter(|size| *size > 0);
     let max_batch = u32::try_from(raw.max_batch_size.max(1)).unwrap_or(u32::MAX);
-    Ok(ModelShape { server: server.clone(), model: model.clone(), instances, max_batch, max_queue })
+    let (server, model) = (server.clone(), model.clone());
+    Ok(ModelShape { server, model, instances, max_batch, max_queue, config })
+}
+
+/// A number for a config, in whatever order the server gives its fields. Never 0.
+fn number_of(config: &serde_json::Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    config.to_string().hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 #[derive(Debug, Deserialize)]
@@ -273,6 +284,16 @@ mod tests {
             {"kind":"KIND_GPU","count":9,"gpus":[0],"passive":true}],
             "dynamic_batching":{"default_queue_policy":{"max_queue_size":16}}}"#;
         assert_eq!(shape(body), (7, 1, Some(16)));
+    }
+
+    #[test]
+    fn another_config_has_another_number_and_another_order_has_not() {
+        let number = |body: &str| {
+            let (server, model) = (ServerName::new("s").unwrap(), ModelName::new("m").unwrap());
+            parse_shape(&server, &model, body.as_bytes()).unwrap().config
+        };
+        assert_eq!(number(r#"{"a":1,"b":{"c":2,"d":3}}"#), number(r#"{"b":{"d":3,"c":2},"a":1}"#));
+        assert_ne!(number(r#"{"parameters":{"x":"1"}}"#), number(r#"{"parameters":{"x":"2"}}"#));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Reads the repository index again and again, or asks model by model where the index is not
-//! allowed; and reads each model's config once, when it becomes ready.
+//! allowed; and reads each model's config when it becomes ready, and now and then to see whether it is
+//! another by now: a load of what is loaded changes it without the model ever being away.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ const BUSY_MAX: Duration = Duration::from_secs(60);
 const NUDGE_INTERVAL: Duration = Duration::from_millis(200);
 /// The least time between two configs.
 const SHAPE_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two looks at configs that were read before, model after model.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Configs that are waited for; models beyond are asked for their config when they next come up.
 const SHAPES_MAX: usize = index::ENTRIES_MAX;
 /// The least time between two attempts to learn the server's version.
@@ -105,6 +109,9 @@ pub(super) struct Repository {
     ready: BTreeSet<ModelName>,
     shapes_wanted: VecDeque<ModelName>,
     shape_due: Moment,
+    /// The model whose config was last looked at again, and when the next one is.
+    looked_at: Option<ModelName>,
+    look_due: Moment,
 }
 
 impl Repository {
@@ -126,6 +133,8 @@ impl Repository {
             ready: BTreeSet::new(),
             shapes_wanted: VecDeque::new(),
             shape_due: Moment::default(),
+            looked_at: None,
+            look_due: Moment::default(),
         }
     }
 
@@ -222,16 +231,29 @@ impl Repository {
         self.busy_since.map_or(now, |since| since.after(BUSY_MAX))
     }
 
-    /// When the next config may be read; `None` when none is wanted.
+    /// When the next config may be read; `None` when none is wanted. While models come or go the
+    /// server has enough to do.
     fn shape_due(&self) -> Option<Moment> {
-        (!self.shapes_wanted.is_empty()).then_some(self.shape_due)
+        if !self.shapes_wanted.is_empty() {
+            return Some(self.shape_due);
+        }
+        (!self.ready.is_empty() && self.busy_since.is_none()).then_some(self.look_due)
+    }
+
+    /// The model after the one that was last looked at again.
+    fn next_to_look_at(&mut self) -> Option<ModelName> {
+        let after = self.looked_at.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.ready.range((after, Bound::Unbounded)).next();
+        self.looked_at = next.or_else(|| self.ready.first()).cloned();
+        self.looked_at.clone()
     }
 
     /// Reads one config. Where it cannot be read the model goes without until it next comes up:
     /// rules that need it say so.
     async fn read_shape(&mut self, now: Moment) -> Option<ModelShape> {
         self.shape_due = now.after(SHAPE_INTERVAL);
-        let model = self.shapes_wanted.pop_front()?;
+        self.look_due = now.after(LOOK_INTERVAL);
+        let model = self.shapes_wanted.pop_front().or_else(|| self.next_to_look_at())?;
         let shape = match self.endpoint.get(&model_path(&model, "config")).await {
             Ok(answer) if answer.status == 200 => {
                 index::parse_shape(&self.server, &model, answer.body)
@@ -266,6 +288,23 @@ fn model_path(model: &ModelName, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn configs_are_looked_at_again_one_after_the_other() {
+        let address = crate::source::http::Address::parse("http://127.0.0.1:1").unwrap();
+        let second = Duration::from_secs(1);
+        let patience =
+            crate::source::http::Patience { connect: second, answer: second, kept: second };
+        let (_on_page, seen) = watch::channel(OnPage::new());
+        let server = ServerName::new("s").unwrap();
+        let mut repository = Repository::new(server, Endpoint::new(address, patience), seen);
+        assert_eq!(repository.shape_due(), None);
+        repository.ready = ["a", "b"].map(|name| ModelName::new(name).unwrap()).into();
+        let mut next = || repository.next_to_look_at().unwrap().to_string();
+        assert_eq!([next(), next(), next()], ["a", "b", "a"]);
+        repository.busy_since = Some(Moment::default());
+        assert_eq!(repository.shape_due(), None, "the server is busy");
+    }
 
     #[test]
     fn names_are_encoded_in_paths() {

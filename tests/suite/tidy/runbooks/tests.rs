@@ -82,7 +82,7 @@ fn broken_front_matter_is_found() {
 #[test]
 fn a_runbook_that_is_too_short_too_long_or_out_of_order_is_found() {
     finds("## Escalate if\n", "", "sections must be");
-    finds("## Done when\n", &format!("## Done when\n{}", "a\n".repeat(99)), "read at night");
+    finds("## Done when\n", &format!("## Done when\n{}", "a\n".repeat(109)), "read at night");
     let short = Runbook { name: "external".to_owned(), text: SOUND.to_owned() };
     assert!(check(&short).iter().any(|offence| offence.advice.contains("read at night")));
     finds("### 5. person: e\n", "", "at least 5 wanted");
@@ -98,6 +98,18 @@ fn a_step_of_the_wrong_shape_is_found() {
     finds("reads: xid", "reads: stars", "reads `stars`");
     finds("action: restart-server", "action: reboot", "not among");
     finds("step 3", "step 7", "which does not exist");
+}
+
+#[test]
+fn the_way_back_must_be_a_remedy_with_commands() {
+    let marked = |step: &str| {
+        let text = SOUND.replace("restart-server]", &format!("restart-server]\nrollback: {step}"));
+        check(&runbook("external", &text)).into_iter().map(|it| it.advice).collect::<Vec<_>>()
+    };
+    assert_eq!(marked("4"), Vec::<String>::new());
+    for wrong in ["2", "3", "9", "none"] {
+        assert_eq!(marked(wrong), ["`rollback` must be the number of a remedy with commands"]);
+    }
 }
 
 #[test]
