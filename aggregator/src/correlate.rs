@@ -26,6 +26,7 @@ mod named;
 mod overload;
 mod relation;
 mod resting;
+mod restore;
 mod root;
 mod said;
 mod shown;
@@ -242,93 +243,6 @@ pub fn outside(
 }
 
 impl State {
-    /// Takes up the work where it was left.
-    #[must_use]
-    pub fn restore(
-        policy: Policy,
-        nodes: HashMap<NodeId, Node>,
-        incidents: Vec<Incident>,
-        next_id: u64,
-        now: Timestamp,
-    ) -> Self {
-        let policy_topology = policy.topology.clone();
-        let mut state = Self {
-            policy,
-            nodes,
-            outside: Findings::new(),
-            cases: BTreeMap::new(),
-            resting: Resting::default(),
-            flapping: BTreeSet::new(),
-            replicas: Replicas::default(),
-            graph: Graph::new(policy_topology),
-            changes: Changes::default(),
-            index: Index::default(),
-            merged: Merged::default(),
-            unranked: BTreeSet::new(),
-            shown: BTreeSet::new(),
-            quiet: BTreeSet::new(),
-            next_id: next_id.max(1),
-            dropped: 0,
-        };
-        let nodes: Vec<NodeId> = state.nodes.keys().cloned().collect();
-        nodes.iter().for_each(|node| state.stand(node));
-        // What is open first, then what is over, the oldest end first.
-        let mut incidents = incidents;
-        incidents.sort_by_key(|incident| (incident.resolved_at, incident.id));
-        for incident in incidents {
-            state.take_up(incident, now);
-        }
-        for node in &nodes {
-            state.place_replicas(node);
-        }
-        state
-    }
-
-    fn take_up(&mut self, incident: Incident, now: Timestamp) {
-        let (id, settled) = (incident.id, incident.resolved_at.is_some());
-        for (slot, member) in incident.members.iter().enumerate() {
-            let active = member.cleared_at.is_none();
-            if settled && !active {
-                continue;
-            }
-            let place = Place {
-                incident: id,
-                slot: Some(slot),
-                active,
-                raised_at: member.raised_at,
-                settled,
-            };
-            let findings = match &member.node {
-                Some(node) => {
-                    let node = self.nodes.entry(node.clone()).or_insert_with(|| Node::new(now));
-                    &mut node.findings
-                }
-                None => &mut self.outside,
-            };
-            let key = (member.rule, member.subject.identity());
-            // What was settled may have begun anew since, in another incident.
-            let known = findings.get(&key);
-            if known.is_none_or(|known| known.settled && known.raised_at <= place.raised_at) {
-                findings.insert(key, place);
-            }
-        }
-        let forced = incident.members.iter().any(|member| member.cleared_at.is_none());
-        let case = Case::restore(incident, self.policy.limits, now);
-        if settled && !forced && case.incident().merged_into.is_none() {
-            self.resting.keep(case);
-        } else if !settled {
-            if case.active() == 0 {
-                self.quiet.insert(id);
-            }
-            if case.is_flapping() {
-                self.flapping.insert(id);
-            }
-            self.cases.insert(id, case);
-            self.find_anew(id);
-            self.shown.insert(id);
-        }
-    }
-
     /// Takes up a change again that was known before a restart.
     pub fn recall(&mut self, change: RecordedChange) {
         self.change(&Arc::new(change));
@@ -423,34 +337,6 @@ impl State {
         let services = self.graph.services(model).iter();
         self.policy.critical.contains(model)
             || services.filter_map(|name| self.graph.service(name)).any(|service| service.critical)
-    }
-
-    /// Ranks the likely causes of all incidents whose members changed; to be called before they are
-    /// shown. In a storm that is once for many events.
-    pub fn rank_all(&mut self) {
-        for id in std::mem::take(&mut self.unranked) {
-            self.rank(id);
-            self.shown.insert(id);
-        }
-    }
-
-    /// Ranks what is unranked, or was ranked between ticks, some at a time.
-    fn rank_on_tick(&mut self, touched: &mut Touched) {
-        let due = self.unranked.union(&self.shown).take(RANKED_MAX);
-        for id in due.copied().collect::<Vec<_>>() {
-            self.unranked.remove(&id);
-            self.shown.remove(&id);
-            if self.rank(id) {
-                touched.ranked.insert(id);
-            }
-        }
-    }
-
-    /// Ranks all that still waits for a tick.
-    pub fn rank_finally(&mut self, touched: &mut Touched) {
-        while !self.unranked.is_empty() || !self.shown.is_empty() {
-            self.rank_on_tick(touched);
-        }
     }
 
     /// Whether time alone brings nothing about.
@@ -614,6 +500,7 @@ impl State {
         let (unranked, shown) = (self.unranked.remove(&id), self.shown.remove(&id));
         if unranked || shown {
             self.rank(id);
+            self.cases.get_mut(&id).map(Case::tell_suspicion);
         }
         let Some(case) = self.cases.remove(&id) else { return };
         self.index.drop(id);

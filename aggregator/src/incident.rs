@@ -83,6 +83,8 @@ pub struct Case {
     active: usize,
     quiet_since: Option<Timestamp>,
     scope: Option<Scope>,
+    /// The change that history names as suspected.
+    suspicion_told: Option<Entity>,
 }
 
 /// What has failed as a whole, and since when.
@@ -143,7 +145,14 @@ impl Case {
             held_since: None,
             suspected_change: None,
         };
-        let mut case = Self { incident, limits, active: 1, quiet_since: None, scope: None };
+        let mut case = Self {
+            incident,
+            limits,
+            active: 1,
+            quiet_since: None,
+            scope: None,
+            suspicion_told: None,
+        };
         case.entitle();
         case.tell(now, Kind::Detected, SELF, detected);
         case.tell(now, Kind::Classified, SELF, classified);
@@ -169,7 +178,8 @@ impl Case {
             rule: first.rule,
             at: incident.opened_at,
         });
-        Self { incident, limits, active, quiet_since, scope }
+        let suspicion_told = incident.suspected_change.as_ref().map(|found| found.what.clone());
+        Self { incident, limits, active, quiet_since, scope, suspicion_told }
     }
 
     /// Opens an incident for a member that was part of another, be it active or not.
@@ -269,21 +279,26 @@ impl Case {
         self.incident.roots = roots;
     }
 
-    /// The change that most likely brought it about, with a line of history when that is another one
-    /// than before.
+    /// The change that most likely brought it about.
     pub fn suspect(&mut self, suspected: Option<SuspectedChange>) {
-        let before = self.incident.suspected_change.as_ref().map(|known| &known.what);
-        let now = suspected.as_ref().map(|found| &found.what);
-        if now != before {
-            let text = match &suspected {
-                Some(SuspectedChange { what, kind, summary, .. }) => {
-                    format!("{what} is suspected ({kind}): {summary}")
-                }
-                None => "no change is suspected any more".to_owned(),
-            };
-            self.tell(self.incident.updated_at, Kind::Suspected, SELF, text);
-        }
         self.incident.suspected_change = suspected;
+    }
+
+    /// A line of history when another change is suspected than was told last. Says whether it is.
+    pub fn tell_suspicion(&mut self) -> bool {
+        let now = self.incident.suspected_change.as_ref();
+        if now.map(|found| &found.what) == self.suspicion_told.as_ref() {
+            return false;
+        }
+        let text = match now {
+            Some(SuspectedChange { what, kind, summary, .. }) => {
+                format!("{what} is suspected ({kind}): {summary}")
+            }
+            None => "no change is suspected any more".to_owned(),
+        };
+        self.suspicion_told = now.map(|found| found.what.clone());
+        self.tell(self.incident.updated_at, Kind::Suspected, SELF, text);
+        true
     }
 
     /// Adds a member. `None` when it is counted only, because the incident is full.

@@ -177,7 +177,7 @@ impl Aggregator {
         // The edges stop when the core has stopped, whatever made it.
         let edges = CancellationToken::new();
         let core = async {
-            let result = core.run(inputs, stop.clone()).await;
+            let result = Box::pin(core.run(inputs, stop.clone())).await;
             edges.cancel();
             result
         };

@@ -267,7 +267,7 @@ impl Stage {
 
     pub(crate) fn play(&mut self, script: &str) -> &mut Self {
         script.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|l| self.line(l));
-        self.state.rank_all();
+        self.state.rank_finally(&mut Touched::default());
         self
     }
 

@@ -10,13 +10,14 @@ use gpuwarden_proto::incident::{Incident, Member, ROOTS_MAX, Root, SuspectedChan
 use gpuwarden_proto::time::spoken;
 use gpuwarden_proto::vocab::{ChangeOrigin, IncidentId, IncidentType, ModelName, RuleId};
 
-use super::State;
 use super::blame::{self, EFFECTS, Reach, faded};
 use super::candidate::model_of;
 use super::cause::{Clue, explains};
 use super::evidence::ATTACH;
 use super::overload::waits;
+use super::{RANKED_MAX, State, Touched};
 use crate::classify::type_of;
+use crate::incident::Case;
 
 /// Members that are looked at, the likely cause first.
 const LOOKED_AT_MAX: usize = 24;
@@ -74,7 +75,38 @@ impl State {
         others
     }
 
-    fn roots(&self, case: &crate::incident::Case) -> (Vec<Root>, Option<SuspectedChange>) {
+    /// Ranks the likely causes of all incidents whose members changed; to be called before they are
+    /// shown. In a storm that is once for many events.
+    pub fn rank_all(&mut self) {
+        for id in std::mem::take(&mut self.unranked) {
+            self.rank(id);
+            self.shown.insert(id);
+        }
+    }
+
+    /// Ranks what is unranked, or was ranked between ticks, some at a time. Only now is history
+    /// written: when something is shown depends on how busy we are.
+    pub(super) fn rank_on_tick(&mut self, touched: &mut Touched) {
+        let due = self.unranked.union(&self.shown).take(RANKED_MAX);
+        for id in due.copied().collect::<Vec<_>>() {
+            self.unranked.remove(&id);
+            self.shown.remove(&id);
+            let others = self.rank(id);
+            let told = self.cases.get_mut(&id).is_some_and(Case::tell_suspicion);
+            if others || told {
+                touched.ranked.insert(id);
+            }
+        }
+    }
+
+    /// Ranks all that still waits for a tick.
+    pub fn rank_finally(&mut self, touched: &mut Touched) {
+        while !self.unranked.is_empty() || !self.shown.is_empty() {
+            self.rank_on_tick(touched);
+        }
+    }
+
+    fn roots(&self, case: &Case) -> (Vec<Root>, Option<SuspectedChange>) {
         let members = &case.incident().members;
         let members = &members[..members.len().min(LOOKED_AT_MAX)];
         let reach = self.reach(members);

@@ -72,7 +72,7 @@ async fn enqueue(State(app): State<AppState>, heads: HeaderMap, body: Bytes) -> 
     let read = enqueued::change(&body);
     let given = read.as_ref().ok().map(|event| event.routing_key.as_str());
     if let Err(refusal) = admit(&app, &heads, given) {
-        return refusal;
+        return *refusal;
     }
     let changes = read.map(|event| ReadChanges { changes: vec![event.told], faults: Vec::new() });
     let answer = match record(&app, changes).await {

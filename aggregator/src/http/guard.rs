@@ -57,22 +57,21 @@ impl FromRequestParts<AppState> for Admitted {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Response> {
-        admit(app, &parts.headers, None)
+        admit(app, &parts.headers, None).map_err(|refusal| *refusal)
     }
 }
 
 /// Whether a request may tell; `given` is what it offers elsewhere than in its heads. The answer for
 /// who may not says why.
-#[expect(clippy::result_large_err, reason = "an answer goes straight out; a box would not help")]
 pub(super) fn admit(
     app: &AppState,
     heads: &HeaderMap,
     given: Option<&str>,
-) -> Result<Admitted, Response> {
+) -> Result<Admitted, Box<Response>> {
     if !is_of_this_site(heads) {
         app.metrics.refuse_http(Refused::Foreign);
         let told = "this comes from a page of another site; only our own form may post here\n";
-        return Err((StatusCode::FORBIDDEN, told).into_response());
+        return Err(Box::new((StatusCode::FORBIDDEN, told).into_response()));
     }
     let Some(secret) = &app.secret else { return Ok(Admitted) };
     let offered = heads.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -85,7 +84,8 @@ pub(super) fn admit(
     app.metrics.refuse_http(Refused::Unauthorized);
     let what = if offered.is_some() { "the token is wrong" } else { "a token is missing" };
     let told = format!("{what}: send `Authorization: Bearer TOKEN`, the word in http.token_file\n");
-    Err((StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], told).into_response())
+    let heads = [(WWW_AUTHENTICATE, "Bearer")];
+    Err(Box::new((StatusCode::UNAUTHORIZED, heads, told).into_response()))
 }
 
 /// A browser says which site a page is of; others say nothing.

@@ -28,7 +28,7 @@ async fn tell(app: &AppState, heads: &HeaderMap, body: &[u8]) -> Result<Response
     let read = event(body, app.clock.now());
     // Senders of this format can set no head; their routing key is the secret.
     let given = read.as_ref().ok().map(|event| event.routing_key.as_str());
-    admit(app, heads, given)?;
+    admit(app, heads, given).map_err(|refusal| *refusal)?;
     let Enqueued { dedup_key, action, .. } = read.map_err(|faults| invalid(app, &faults))?;
     let message = match action {
         Action::Tell(signal) => {

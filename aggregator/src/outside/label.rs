@@ -1,6 +1,6 @@
 //! What of the fleet an alert names, by its labels. Pure.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::vocab::{GpuUuid, ModelName, NodeId, ServiceName};

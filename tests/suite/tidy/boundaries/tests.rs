@@ -92,10 +92,17 @@ fn wire_types_past_the_edge_are_found() {
         assert_eq!(faults(stray_wire_types, "aggregator/src/correlate.rs", bad), [1], "{bad}");
         assert_eq!(faults(stray_wire_types, "cli/src/main.rs", bad), [1], "{bad}");
         assert_eq!(faults(stray_wire_types, "agent/src/uplink.rs", bad), [0_usize; 0], "{bad}");
-        assert_eq!(faults(stray_wire_types, "aggregator/src/ingest/ack.rs", bad), [0_usize; 0], "{bad}");
+        assert_eq!(
+            faults(stray_wire_types, "aggregator/src/ingest/ack.rs", bad),
+            [0_usize; 0],
+            "{bad}"
+        );
         assert_eq!(faults(stray_wire_types, "proto/src/convert.rs", bad), [0_usize; 0], "{bad}");
     }
-    assert_eq!(faults(stray_wire_types, "agent/src/a.rs", "stub::pb_like(); let pb = 1;"), [0_usize; 0]);
+    assert_eq!(
+        faults(stray_wire_types, "agent/src/a.rs", "stub::pb_like(); let pb = 1;"),
+        [0_usize; 0]
+    );
 }
 
 #[test]
