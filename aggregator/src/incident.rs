@@ -27,7 +27,7 @@ mod timeline;
 
 use std::collections::BTreeSet;
 
-use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Finding, Subject};
 use gpuwarden_proto::incident::{Incident, Member, Root, SuspectedChange, Tie};
 use gpuwarden_proto::time::Timestamp;
@@ -43,6 +43,8 @@ pub use timeline::{Kind, SELF};
 const EVIDENCE_MAX: usize = 16;
 /// Suspects kept of one finding.
 const SUSPECTS_MAX: usize = 8;
+/// What history says when a change is suspected no more.
+const UNSUSPECTED: &str = "no change is suspected any more";
 /// Bytes kept of a summary.
 const SUMMARY_MAX_BYTES: usize = 512;
 
@@ -83,8 +85,8 @@ pub struct Case {
     active: usize,
     quiet_since: Option<Timestamp>,
     scope: Option<Scope>,
-    /// The change that history names as suspected.
-    suspicion_told: Option<Entity>,
+    /// What history last says of a suspected change; `None` when there is none.
+    suspicion_told: Option<String>,
 }
 
 /// What has failed as a whole, and since when.
@@ -141,6 +143,7 @@ impl Case {
             roots: Vec::new(),
             merged_into: None,
             apart_from: Vec::new(),
+            scope: None,
             suppressed_by: Vec::new(),
             held_since: None,
             suspected_change: None,
@@ -166,19 +169,16 @@ impl Case {
     pub fn restore(incident: Incident, limits: Limits, now: Timestamp) -> Self {
         let active = incident.members.iter().filter(|m| m.cleared_at.is_none()).count();
         let quiet_since = (incident.state == IncidentState::Quiet).then_some(now);
-        let whole = |root: &&Root| {
-            matches!(
-                root.entity.kind,
-                EntityKind::Cluster | EntityKind::Zone | EntityKind::Rack | EntityKind::Driver
-            )
-        };
-        let scope = incident.roots.iter().find(whole).map(|root| root.entity.clone());
+        let scope = incident.scope.clone();
         let scope = scope.zip(incident.members.first()).map(|(entity, first)| Scope {
             entity,
             rule: first.rule,
             at: incident.opened_at,
         });
-        let suspicion_told = incident.suspected_change.as_ref().map(|found| found.what.clone());
+        let mut history = incident.timeline.iter().rev();
+        let told = history.find(|entry| entry.kind == Kind::Suspected.as_str());
+        let told = told.map(|entry| entry.text.clone());
+        let suspicion_told = told.filter(|text| text != UNSUSPECTED);
         Self { incident, limits, active, quiet_since, scope, suspicion_told }
     }
 
@@ -244,6 +244,7 @@ impl Case {
         let members = self.incident.members.iter().map(|member| member.raised_at);
         let at = members.min().unwrap_or(now);
         self.tell(now, Kind::Cause, SELF, format!("likely cause is now {entity}: {reason}"));
+        self.incident.scope = Some(entity.clone());
         self.scope = Some(Scope { entity, rule, at });
         self.entitle();
         self.touch(now);
@@ -287,16 +288,14 @@ impl Case {
     /// A line of history when another change is suspected than was told last. Says whether it is.
     pub fn tell_suspicion(&mut self) -> bool {
         let now = self.incident.suspected_change.as_ref();
-        if now.map(|found| &found.what) == self.suspicion_told.as_ref() {
+        let now = now.map(|SuspectedChange { what, kind, summary, .. }| {
+            format!("{what} is suspected ({kind}): {summary}")
+        });
+        if now == self.suspicion_told {
             return false;
         }
-        let text = match now {
-            Some(SuspectedChange { what, kind, summary, .. }) => {
-                format!("{what} is suspected ({kind}): {summary}")
-            }
-            None => "no change is suspected any more".to_owned(),
-        };
-        self.suspicion_told = now.map(|found| found.what.clone());
+        let text = now.clone().unwrap_or_else(|| UNSUSPECTED.to_owned());
+        self.suspicion_told = now;
         self.tell(self.incident.updated_at, Kind::Suspected, SELF, text);
         true
     }

@@ -162,6 +162,8 @@ pub struct Incident {
     pub timeline_dropped: u64,
     /// The most likely causes, the likeliest first; at most [`ROOTS_MAX`].
     pub roots: Vec<Root>,
+    /// What has failed as a whole: a rack, a zone, a cluster, a version of the driver.
+    pub scope: Option<Entity>,
     /// The incident that took this one in.
     pub merged_into: Option<IncidentId>,
     /// Incidents of which a person has said that they have another cause: they are never merged by

@@ -44,6 +44,7 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         roots: Vec::new(),
         merged_into: None,
         apart_from: Vec::new(),
+        scope: None,
         suppressed_by: Vec::new(),
         held_since: None,
         suspected_change: None,

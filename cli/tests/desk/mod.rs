@@ -147,6 +147,7 @@ fn incident(version: u64) -> Incident {
         roots: Vec::new(),
         merged_into: None,
         apart_from: Vec::new(),
+        scope: None,
         suppressed_by: Vec::new(),
         held_since: None,
         suspected_change: None,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gpuwarden_proto::vocab::IncidentState;
+use gpuwarden_proto::vocab::{EntityKind, IncidentState};
 
 use super::*;
 
