@@ -249,7 +249,7 @@ impl Drive {
             suppressor.weigh(&mut self.state, now, &mut touched);
         }
         self.passing.note(&mut touched);
-        for id in touched.changed.into_keys() {
+        for id in touched.changed.into_keys().chain(touched.ranked) {
             // What was over may go on.
             if self.state.incident(id).is_some() {
                 self.over.remove(&id);
