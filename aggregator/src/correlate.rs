@@ -189,12 +189,13 @@ impl Touched {
     }
 
     fn change(&mut self, id: IncidentId) {
-        let known = self.changed.entry(id).or_insert(WatchChange::Changed);
-        // What is over may go on.
-        if *known == WatchChange::Resolved {
-            *known = WatchChange::Changed;
-            self.over.retain(|incident| incident.id != id);
-        }
+        self.changed.entry(id).or_insert(WatchChange::Changed);
+    }
+
+    /// What was over goes on.
+    fn reopened(&mut self, id: IncidentId) {
+        self.changed.insert(id, WatchChange::Changed);
+        self.over.retain(|incident| incident.id != id);
     }
 
     fn is_over(&mut self, case: &Case) {

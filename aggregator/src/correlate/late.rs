@@ -206,7 +206,7 @@ impl State {
         }
         self.cases.insert(id, case);
         self.find_anew(id);
-        touched.change(id);
+        touched.reopened(id);
         let raised_at = finding.raised_at;
         let place = Place { incident: id, slot: own, active: false, raised_at, settled: false };
         self.again(now, node, key, place, finding, touched);

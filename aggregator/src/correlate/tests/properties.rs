@@ -101,7 +101,10 @@ proptest! {
         for line in &story {
             stage.play(line);
             for incident in stage.over.drain(..) {
-                prop_assert!(over.insert(incident.id), "{} is over twice", incident.id);
+                // Once more only where the same had come again meanwhile, and history says so.
+                let again = incident.timeline.iter().any(|entry| entry.kind == "reopened");
+                let first = over.insert(incident.id);
+                prop_assert!(first || again, "{} is over twice", incident.id);
                 prop_assert_eq!(incident.state, IncidentState::Resolved);
                 prop_assert!(incident.resolved_at.is_some());
                 prop_assert!(stage.state.incident(incident.id).is_none());
