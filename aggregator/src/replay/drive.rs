@@ -6,6 +6,7 @@
 //! before.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
@@ -83,7 +84,9 @@ impl Drive {
     /// The line is a person's word that could not be carried out; nothing was changed by it.
     pub fn line(&mut self, line: Line) -> Result<(), Refusal> {
         let Line { at: now, word } = line;
-        self.pass(now);
+        // The tick of the very instant of a start was never passed by who crashed before it.
+        let starts = matches!(word, Word::Started);
+        self.pass(if starts { now.before(Duration::from_nanos(1)) } else { now });
         let mut touched = Touched::default();
         let result = self.word(now, word, &mut touched);
         self.note(now, touched);
