@@ -169,7 +169,9 @@ fn make(
 ) -> Result<Vec<Incident>, Failure> {
     let now = wall();
     let mut store = SqliteStore::open(folder)?;
-    let state = troubled(fleet, now, open);
+    let mut state = troubled(fleet, now, open);
+    // An aggregator writes no incident before its likely causes are ranked.
+    state.rank_all();
     let incidents: Vec<Incident> = state.incidents().cloned().collect();
     store.commit(&Transaction {
         nodes: (0..fleet.nodes()).map(|node| row(fleet, node, now)).collect(),
