@@ -27,6 +27,7 @@ mod overload;
 mod relation;
 mod resting;
 mod restore;
+mod returning;
 mod root;
 mod said;
 mod shown;
@@ -542,6 +543,15 @@ impl State {
     fn keep(&mut self, node: Option<&NodeId>, key: Key, place: Place) {
         if let Some(findings) = self.ledger_mut(node) {
             findings.insert(key, place);
+        }
+    }
+
+    /// Keeps where a member that went to another incident is at home, unless its finding has begun anew
+    /// in another since.
+    fn resettle(&mut self, node: Option<&NodeId>, key: Key, place: Place) {
+        let known = self.ledger(node).and_then(|findings| findings.get(&key));
+        if known.is_none_or(|known| known.raised_at <= place.raised_at) {
+            self.keep(node, key, place);
         }
     }
 

@@ -85,7 +85,8 @@ impl State {
     fn here(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
         let Some(known) = self.nodes.get(node) else { return };
         let new = Clue::of(Some(node), finding);
-        for place in known.findings.values() {
+        let own = (finding.rule, finding.subject.identity());
+        for (_, place) in known.findings.iter().filter(|(key, _)| **key != own) {
             let Some(slot) = place.slot.filter(|_| !place.settled) else { continue };
             let Some(case) = self.cases.get(&place.incident) else { continue };
             let anchor = &case.incident().members[slot];

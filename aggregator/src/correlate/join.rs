@@ -256,7 +256,7 @@ impl State {
             let (active, raised_at) = (member.cleared_at.is_none(), member.raised_at);
             let slot = case.join(member, now);
             let place = Place { incident: into, slot, active, raised_at, settled: false };
-            self.keep(node.as_ref(), key, place);
+            self.resettle(node.as_ref(), key, place);
             if let Some(slot) = slot {
                 self.note_member(into, slot);
                 self.grade(now, into, slot, touched);

@@ -47,7 +47,7 @@ impl State {
                 self.refresh(now, place, finding, touched);
             }
             (Some(place), Phase::Raised | Phase::Updated) => {
-                self.again(now, node, &key, place, finding, touched);
+                self.comes_back(now, node, key, place, finding, touched);
             }
             (None, Phase::Cleared) => {}
             (None, Phase::Raised | Phase::Updated) => {

@@ -25,6 +25,18 @@ const SERVICE: Duration = Duration::from_secs(60);
 /// So long before it they may be seen to.
 const DOWNSTREAM_BEFORE: Duration = Duration::from_secs(15);
 
+/// What a model has in an incident.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    theirs: &'a ModelName,
+    /// What it had first.
+    anchor: &'a Trouble,
+    /// It is what the incident began with.
+    leads: bool,
+    /// The incident is of a kind that models have on several nodes for one cause.
+    wide: bool,
+}
+
 impl State {
     /// By members on other nodes that have to do with the same model or service.
     pub(super) fn elsewhere(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
@@ -49,7 +61,8 @@ impl State {
                 let first = troubles.iter().min_by_key(|trouble| (trouble.first_at, trouble.rule));
                 let Some(first) = first else { continue };
                 let leads = model_of(&incident.members[0].subject) == Some(theirs);
-                self.dependency(finding, model, first, theirs, leads, &mut candidate);
+                let part = Part { theirs, anchor: first, leads, wide: fleet_wide(incident.kind) };
+                self.dependency(finding, model, part, &mut candidate);
                 if fleet_wide(incident.kind) {
                     let all = troubles.iter();
                     all.for_each(|each| self.service(finding, model, each, theirs, &mut candidate));
@@ -67,14 +80,13 @@ impl State {
         &self,
         finding: &Finding,
         model: &ModelName,
-        anchor: &Trouble,
-        theirs: &ModelName,
-        leads: bool,
+        Part { theirs, anchor, leads, wide }: Part<'_>,
         candidate: &mut Candidate,
     ) {
         let clue = (finding.rule, anchor.rule);
         let effect = passes_on(clue.1) && suffers(clue.0);
-        let cause = passes_on(clue.0) && suffers(clue.1);
+        // What explains an effect of a sick node or rack does not explain the node or the rack.
+        let cause = (leads || wide) && passes_on(clue.0) && suffers(clue.1);
         let (ours, theirs_at) = (
             self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at)),
             self.troubled_since(theirs).map_or(anchor.first_at, |at| at.min(anchor.first_at)),

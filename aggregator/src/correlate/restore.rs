@@ -81,9 +81,13 @@ impl State {
                 None => &mut self.outside,
             };
             let key = (member.rule, member.subject.identity());
-            // What was settled may have begun anew since, in another incident.
-            let known = findings.get(&key);
-            if known.is_none_or(|known| known.settled && known.raised_at <= place.raised_at) {
+            // What was over or settled may have begun anew since, in another incident.
+            let anew = |known: &Place| match (known.settled, settled) {
+                (true, _) => known.raised_at <= place.raised_at,
+                (false, true) => false,
+                (false, false) => !known.active && known.raised_at < place.raised_at,
+            };
+            if findings.get(&key).is_none_or(anew) {
                 findings.insert(key, place);
             }
         }

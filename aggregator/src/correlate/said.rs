@@ -153,7 +153,7 @@ impl State {
         let (active, members) = (case.active(), places.len());
         self.cases.insert(id, case);
         for (node, key, place) in places {
-            self.keep(node.as_ref(), key, place);
+            self.resettle(node.as_ref(), key, place);
         }
         (0..members).for_each(|slot| {
             self.note_member(id, slot);

@@ -24,6 +24,9 @@ struct Seen {
     title: String,
 }
 
+/// Incidents from the rack's cause that are listed, the largest first.
+const LISTED_MAX: usize = 12;
+
 /// What says that the rack's incident is as it will be: which there are, and what the largest is
 /// called.
 type Form = (BTreeSet<u64>, Option<(u64, String, String, String)>);
@@ -135,9 +138,11 @@ impl Shape {
             self.opened,
             plan.noisy.len(),
         );
-        if let Some((id, seen)) = largest {
+        let mut of_cause: Vec<(&u64, &Seen)> = self.caused().collect();
+        of_cause.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.caused));
+        for (id, seen) in of_cause.into_iter().take(LISTED_MAX) {
             eprintln!(
-                "  the largest is {id}: {} {}, {}, likely cause {}, {} members",
+                "  from the cause: {id}: {} {}, {}, likely cause {}, {} members",
                 seen.severity, seen.kind, seen.title, seen.root, seen.caused
             );
         }
