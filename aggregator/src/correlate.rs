@@ -11,6 +11,7 @@
 //! ([`join`]). Likely causes are ranked after each change of members ([`root`]).
 
 mod blame;
+mod burden;
 mod candidate;
 pub mod cause;
 pub mod change;
@@ -56,6 +57,7 @@ use crate::incident::{Case, Kind, Limits, Suppressed};
 use crate::node::{Findings, Key, Node, Place};
 use crate::replica::Replicas;
 
+use self::burden::Burdens;
 use self::change::Changes;
 use self::index::Index;
 use self::merged::Merged;
@@ -134,6 +136,8 @@ pub struct State {
     /// Incidents that were ranked to be shown at once. When that was depends on how busy we are, so
     /// that the next tick ranks them once more.
     shown: BTreeSet<IncidentId>,
+    /// What the other replicas of models bear that lost some together.
+    burdens: Burdens,
     quiet: BTreeSet<IncidentId>,
     next_id: u64,
     /// Findings that were given up because a limit was reached.
@@ -241,7 +245,11 @@ pub fn outside(
     finding: Finding,
     touched: &mut Touched,
 ) {
+    let others = std::mem::take(&mut touched.refreshed);
     state.finding(now, None, finding, observed_at, false, touched);
+    // Who told it is not heard again after a crash, as a node is: newer numbers are written at once.
+    let own = std::mem::replace(&mut touched.refreshed, others);
+    state.renew(now, &own.into_iter().collect(), touched);
 }
 
 impl State {
@@ -345,7 +353,7 @@ impl State {
     #[must_use]
     pub fn rests(&self) -> bool {
         let none_waits = self.quiet.is_empty() && self.flapping.is_empty();
-        none_waits && self.unranked.is_empty() && self.shown.is_empty()
+        none_waits && self.unranked.is_empty() && self.shown.is_empty() && self.burdens.rests()
     }
 
     /// An incident that is not over.
@@ -424,6 +432,7 @@ impl State {
             .collect();
         rested.into_iter().for_each(|id| self.retire(id, touched));
         self.calm(now, touched);
+        self.bear_burdens(now, touched);
         self.rank_on_tick(touched);
     }
 
@@ -507,6 +516,7 @@ impl State {
         let Some(case) = self.cases.remove(&id) else { return };
         self.index.drop(id);
         self.merged.drop(id);
+        self.burdens.drop(id);
         for member in &case.incident().members {
             let key = (member.rule, member.subject.identity());
             let Some(findings) = self.ledger_mut(member.node.as_ref()) else { continue };

@@ -14,7 +14,7 @@ use super::cause::fade;
 use super::evidence::Kind;
 use super::{State, Touched};
 use crate::classify::type_of;
-use crate::incident::{Case, Scope};
+use crate::incident::Case;
 
 /// Parts that fail within so long fail together.
 const TOGETHER: Duration = Duration::from_secs(60);
@@ -40,12 +40,15 @@ impl State {
         for group in groups.into_iter().chain(cluster) {
             for id in self.index.of(&group) {
                 let scope = self.cases.get(&id).and_then(Case::scope);
-                let fits =
-                    |scope: &&Scope| scope.entity == group && alike(scope.rule, finding.rule);
-                let Some(scope) = scope.filter(fits) else { continue };
+                let Some(scope) = scope.filter(|scope| scope.entity == group) else { continue };
+                let window = match alike(scope.rule, finding.rule) {
+                    true => GROWTH,
+                    false if follows(scope.rule, finding.rule) => TOGETHER_WARMING,
+                    false => continue,
+                };
                 let apart =
                     finding.raised_at.since(scope.at).max(scope.at.since(finding.raised_at));
-                if let Some(weight) = fade(0.95, apart, GROWTH) {
+                if let Some(weight) = fade(0.95, apart, window) {
                     let text = || format!("{node} is part of {group}, which has failed as a whole");
                     let candidate = found.entry(id).or_insert_with(|| Candidate::new(id));
                     candidate.add(Kind::Group, weight, apart, text);
@@ -214,20 +217,22 @@ impl State {
         parts: usize,
         touched: &mut Touched,
     ) {
-        let Some(into) = incidents.iter().copied().min() else { return };
+        let (before, rule_of_all) = self.failed_before(group, rule, incidents);
+        let incidents: BTreeSet<IncidentId> = incidents.iter().copied().chain(before).collect();
+        let Some(into) = incidents.first().copied() else { return };
         let what = match group.kind {
             EntityKind::Cluster => "zones",
             EntityKind::Zone => "racks",
             _ => "nodes",
         };
         let reason = format!("{parts} {what} of {group} failed together");
-        let others = incidents.iter().copied().filter(|id| *id != into);
+        let others = incidents.into_iter().filter(|id| *id != into);
         let others: Vec<IncidentId> = others.filter(|id| self.may_unite(*id, into)).collect();
         for from in others {
             self.merge(now, from, into, &reason, touched);
         }
         if let Some(case) = self.cases.get_mut(&into) {
-            case.widen(group.clone(), rule, &reason, now);
+            case.widen(group.clone(), rule_of_all, &reason, now);
         }
         // A part may have been known as the effect of something smaller.
         let slot = self.cases.get(&into).and_then(|case| {
@@ -246,6 +251,32 @@ impl State {
     }
 }
 
+impl State {
+    /// The incident in which the same thing is known to have failed shortly before or after in another
+    /// way that goes with this one, and what the failure of it all is then: that it is lost counts for
+    /// more than that it was slowed.
+    fn failed_before(
+        &self,
+        group: &Entity,
+        rule: RuleId,
+        incidents: &[IncidentId],
+    ) -> (Option<IncidentId>, RuleId) {
+        let began = incidents.iter().map(|id| self.raised_last(*id, group, rule)).max();
+        let at = began.unwrap_or_default();
+        let scope = |id: &IncidentId| self.cases.get(id).and_then(Case::scope);
+        let goes_with = |id: &IncidentId| {
+            scope(id).is_some_and(|scope| {
+                let apart = scope.at.since(at).max(at.since(scope.at));
+                scope.entity == *group && follows(scope.rule, rule) && apart <= TOGETHER_WARMING
+            })
+        };
+        match self.index.all(group).find(goes_with) {
+            Some(id) => (Some(id), RuleId::NodeLost),
+            None => (None, rule),
+        }
+    }
+}
+
 /// What a larger thing is made of, and within how long so many of these must fail; `None` for what is
 /// made of nodes.
 const fn part_of(kind: EntityKind) -> Option<(EntityKind, Duration)> {
@@ -256,6 +287,13 @@ const fn part_of(kind: EntityKind) -> Option<(EntityKind, Duration)> {
         EntityKind::Zone => Some((EntityKind::Rack, Duration::from_secs(2 * TOGETHER.as_secs()))),
         _ => None,
     }
+}
+
+/// Whether two failures of one whole are one after the other: what is slowed for want of power or of
+/// cold air may be gone soon.
+fn follows(a: RuleId, b: RuleId) -> bool {
+    let slowed = |rule| matches!(rule, RuleId::ThermalThrottle | RuleId::PowerBrake);
+    (slowed(a) && b == RuleId::NodeLost) || (slowed(b) && a == RuleId::NodeLost)
 }
 
 /// Whether two findings are the same failure of parts of one thing.

@@ -64,6 +64,7 @@ impl State {
         self.absorb(now, node, id, &candidates, touched);
         let id = self.unite(now, id, model.as_ref(), &candidates, touched);
         self.gather(now, id, rule, groups, touched);
+        self.note_burden(Some(id), rule, model.as_ref());
         self.unranked.insert(id);
     }
 
@@ -93,7 +94,9 @@ impl State {
         let windows = self.policy.windows;
         let taken = |member: &Member| {
             let link = explains(Clue::of(node, finding), Clue::from(member), windows);
-            link.is_some_and(|link| link.nearness >= Nearness::Gpu && link.weight >= ATTACH)
+            // A node that is gone takes all with it that it had.
+            let near = |nearness| nearness >= Nearness::Gpu || finding.rule == RuleId::NodeLost;
+            link.is_some_and(|link| near(link.nearness) && link.weight >= ATTACH)
         };
         let case = self.cases.get_mut(&beside.incident)?;
         let slots: BTreeSet<usize> = (0..case.incident().members.len())
@@ -227,6 +230,7 @@ impl State {
         self.hand_over(now, from, into, members, reason, touched);
         self.retire(from, touched);
         self.unranked.insert(into);
+        self.burdens.review(into);
     }
 
     fn hand_over(

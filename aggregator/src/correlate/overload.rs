@@ -18,6 +18,8 @@ use super::evidence::{Kind, SUGGEST};
 /// known.
 const OVERLOAD: Duration = Duration::from_secs(120);
 const OVERLOAD_BEFORE: Duration = Duration::from_secs(10);
+/// How sure that is of a model of which it is known already.
+const KNOWN: f64 = 0.85;
 /// The share of lost replicas from which on those that are left are surely overloaded.
 const OVERLOADED: f64 = 1.0 / 3.0;
 
@@ -28,7 +30,8 @@ impl State {
             return;
         };
         let weight = self.overload(model, 0);
-        if weight < SUGGEST {
+        let burdened = self.burdens.any();
+        if weight < SUGGEST && !burdened {
             return;
         }
         for lost in self.replicas.lost(model).filter(|lost| *lost != node).take(ANCHORS) {
@@ -39,7 +42,10 @@ impl State {
                     continue;
                 }
                 let (apart, window) = spread(place.raised_at, finding.raised_at);
-                let Some(weight) = fade(weight, apart, window) else { continue };
+                let known = burdened && self.burdens.has(place.incident, model);
+                let weight = if known { weight.max(KNOWN) } else { weight };
+                let weight = fade(weight, apart, window).filter(|weight| *weight >= SUGGEST);
+                let Some(weight) = weight else { continue };
                 let text = || format!("other replicas of {model} are lost, such as on {lost}");
                 let candidate =
                     found.entry(place.incident).or_insert_with(|| Candidate::new(place.incident));
@@ -113,6 +119,12 @@ pub(super) const fn waits(rule: RuleId) -> bool {
 /// What takes replicas away.
 const fn takes_away(rule: RuleId) -> bool {
     matches!(rule, RuleId::NodeLost | RuleId::ServerUnavailable | RuleId::ModelUnavailable)
+}
+
+/// Whether replicas may wait since then because others were lost.
+pub(super) fn follows_loss(lost_at: Timestamp, since: Timestamp) -> bool {
+    let (apart, window) = spread(lost_at, since);
+    apart <= window
 }
 
 /// How far an effect is from its cause, and how far it may be.

@@ -6,6 +6,7 @@ use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::NodeId;
 
+use super::burden::Burdens;
 use super::change::Changes;
 use super::index::Index;
 use super::merged::Merged;
@@ -41,6 +42,7 @@ impl State {
             merged: Merged::default(),
             unranked: BTreeSet::new(),
             shown: BTreeSet::new(),
+            burdens: Burdens::default(),
             quiet: BTreeSet::new(),
             next_id: next_id.max(1),
             dropped: 0,
@@ -105,6 +107,7 @@ impl State {
             self.cases.insert(id, case);
             self.find_anew(id);
             self.shown.insert(id);
+            self.burdens.review(id);
         }
     }
 }

@@ -245,3 +245,97 @@ fn people_know_better_what_does_not_belong_together() {
     assert_eq!(stage.state.open(), 2);
     assert!(!stage.state.may_unite(IncidentId(1), IncidentId(2)));
 }
+
+#[test]
+fn what_comes_again_goes_to_what_explains_it_now_although_its_old_incident_is_open() {
+    let mut stage = Stage::new(Policy::default());
+    stage.play(
+        "
+        0 node-a raise xid gpu0
+        5 node-a raise queue-backup bert degraded on=0,1
+        20 node-a clear queue-backup bert
+        400 node-a raise thermal-throttle gpu1
+        405 node-a raise queue-backup bert degraded on=0,1
+    ",
+    );
+    insta::assert_snapshot!(stage.shown(), @r"
+    #1 P3 gpu-hardware open: xid: service is degraded
+      node-a GPU 0 xid: first seen
+      node-a model bert queue-backup (over): a GPU of the node is sick: xid 5 s earlier, same GPU
+    #2 P3 gpu-hardware open: thermal-throttle: service is degraded
+      node-a GPU 1 thermal-throttle: first seen
+      node-a model bert queue-backup: a GPU of the node is slowed: thermal-throttle 5 s earlier, same GPU
+    ");
+    stage.play("420 node-a clear queue-backup bert\n421 node-a clear xid gpu0");
+    assert_eq!(stage.state.open(), 2, "one is quiet, one has its throttle");
+}
+
+#[test]
+fn what_comes_again_soon_or_with_nothing_else_to_explain_it_stays_where_it_was() {
+    insta::assert_snapshot!(play("
+        0 node-a raise xid gpu0
+        5 node-a raise queue-backup bert
+        20 node-a clear queue-backup bert
+        60 node-a raise queue-backup bert
+        70 node-a clear queue-backup bert
+        400 node-a raise queue-backup bert
+    "), @r"
+    #1 P3 gpu-hardware open: xid: service is degraded
+      node-a GPU 0 xid: first seen
+      node-a model bert queue-backup: a GPU of the node is sick: xid 5 s earlier, same node
+    ");
+}
+
+#[test]
+fn what_nothing_explains_after_a_long_calm_is_an_incident_of_its_own() {
+    let mut stage = Stage::new(Policy::default());
+    stage.play(
+        "
+        0 node-a raise xid gpu0
+        5 node-a raise queue-backup bert
+        20 node-a clear queue-backup bert
+        1200 node-a raise queue-backup bert
+    ",
+    );
+    insta::assert_snapshot!(stage.shown(), @r"
+    #1 P3 gpu-hardware open: xid: service is degraded
+      node-a GPU 0 xid: first seen
+      node-a model bert queue-backup (over): a GPU of the node is sick: xid 5 s earlier, same node
+    #2 P3 high-latency open: queue-backup: service is degraded
+      node-a model bert queue-backup: first seen
+    ");
+    // A restart does not take it back.
+    let nodes = std::mem::take(&mut stage.state.nodes);
+    let incidents: Vec<_> = stage.state.incidents().cloned().collect();
+    let next = stage.state.next_id();
+    stage.state = State::restore(Policy::default(), nodes, incidents, next, at(1201));
+    stage.play("1210 node-a clear queue-backup bert\n1300 tick");
+    assert_eq!(stage.state.open(), 1);
+    assert!(stage.state.incident(IncidentId(1)).is_some(), "the XID is still there");
+}
+
+#[test]
+fn both_incidents_of_what_went_from_one_to_the_other_may_be_merged() {
+    let mut stage = Stage::new(Policy::default());
+    stage.play(
+        "
+        0 node-a raise xid gpu0
+        5 node-a raise queue-backup bert
+        20 node-a clear queue-backup bert
+        1200 node-a raise queue-backup bert
+        1201 merge 1 2
+        1210 node-a clear queue-backup bert
+        1211 node-a clear xid gpu0
+        1280 tick
+    ",
+    );
+    insta::assert_snapshot!(stage.shown(), @r"
+    #1 P3 gpu-hardware resolved: xid: service is degraded
+      node-a GPU 0 xid: first seen
+      node-a model bert queue-backup (over): a GPU of the node is sick: xid 5 s earlier, same node
+    #2 P3 high-latency resolved: queue-backup: service is degraded
+      node-a model bert queue-backup (over): first seen
+      node-a GPU 0 xid (over): first seen (from #1)
+      node-a model bert queue-backup (over): a GPU of the node is sick: xid 5 s earlier, same node (from #1)
+    ");
+}
