@@ -120,12 +120,17 @@ impl State {
         }
         let apart = new.raised_at.since(old.raised_at).max(old.raised_at.since(new.raised_at));
         let same_type = type_of(anchor.rule) == type_of(new.rule);
+        let windows = self.policy.windows;
+        let as_cause = || explains(new, old, windows);
+        // Of two that may each bring about the other, the one that began first did.
+        let as_effect = explains(old, new, windows)
+            .filter(|_| new.raised_at >= old.raised_at || as_cause().is_none());
         if same_type && anchor.subject.identity() == new.subject.identity() {
             let text = || format!("same subject and type as {}", anchor.rule);
             candidate.add(Kind::SameSubject, 0.99, Duration::ZERO, text);
-        } else if let Some(link) = explains(old, new, self.policy.windows) {
+        } else if let Some(link) = as_effect {
             candidate.add(Kind::Effect, link.weight, link.apart, || link.as_effect_of(anchor.rule));
-        } else if let Some(link) = explains(new, old, self.policy.windows) {
+        } else if let Some(link) = as_cause() {
             candidate.add(Kind::Cause, link.weight, link.apart, || link.as_cause_of(anchor.rule));
             if first {
                 candidate.upstream = candidate.upstream.max(Some(link.nearness));

@@ -42,7 +42,9 @@ impl State {
             // What is older than the silence has a cause of its own.
             candidates.retain(|each| each.upstream.is_some() || each.reasons.has(Evidence::Group));
         }
-        candidates.sort_by_key(|each| std::cmp::Reverse(each.rank()));
+        // What it is an effect of counts before what it explains: that is taken in thereafter.
+        let effect = |each: &Candidate| each.upstream.is_none() && each.reasons.score() >= ATTACH;
+        candidates.sort_by_key(|each| std::cmp::Reverse((effect(each), each.rank())));
         let (rule, model) = (finding.rule, model_of(&finding.subject).cloned());
         let groups = self.groups_of(node, finding.rule, finding.raised_at);
         let sure = candidates.first().is_some_and(|best| best.reasons.score() >= ATTACH);

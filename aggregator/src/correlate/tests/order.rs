@@ -91,13 +91,13 @@ proptest! {
     }
 
     #[test]
-    fn a_few_findings_of_any_kind_are_the_same_incidents_in_any_order(told in scene()) {
+    fn two_findings_of_any_kind_are_the_same_incidents_in_any_order(told in scene()) {
         let labels = ["rack:r1", "rack:r2"];
         prop_assert_eq!(parts(&told, &labels), parts(&in_order(&told), &labels));
     }
 }
 
-/// Two or three findings of two nodes, each of its own.
+/// Two findings of two nodes, each of its own.
 fn scene() -> impl Strategy<Value = Vec<Told>> {
     let words = prop::sample::select(vec![
         "lost",
@@ -113,7 +113,7 @@ fn scene() -> impl Strategy<Value = Vec<Told>> {
     ]);
     let told = (0..2_usize, 0..60_u64, 0..=DELAY_S, words)
         .prop_map(|(node, second, delay, words)| Told { node, second, delay, words });
-    proptest::collection::vec(told, 2..4).prop_filter("each finding once", |told| {
+    proptest::collection::vec(told, 2).prop_filter("each finding once", |told| {
         let all: BTreeSet<_> = told.iter().map(|each| (each.node, each.words)).collect();
         all.len() == told.len()
     })
