@@ -127,7 +127,10 @@ impl State {
             .filter(|_| new.raised_at >= old.raised_at || as_cause().is_none());
         if same_type && anchor.subject.identity() == new.subject.identity() {
             let text = || format!("same subject and type as {}", anchor.rule);
-            candidate.add(Kind::SameSubject, 0.99, Duration::ZERO, text);
+            let calm = anchor.cleared_at.map_or(Duration::ZERO, |over| new.raised_at.since(over));
+            if let Some(weight) = fade(0.99, calm, self.policy.reopen_within) {
+                candidate.add(Kind::SameSubject, weight, calm, text);
+            }
         } else if let Some(link) = as_effect {
             candidate.add(Kind::Effect, link.weight, link.apart, || link.as_effect_of(anchor.rule));
         } else if let Some(link) = as_cause() {

@@ -58,6 +58,13 @@ const WAITING: &[RuleId] = &[R::QueueBackup, R::QueueRejecting, R::LatencyHigh];
 /// A server that hangs is found to be gone only when somebody kills it.
 const HANGING: Option<Windows> =
     Some(Windows { after: Duration::from_secs(60), before: Duration::from_secs(240) });
+/// What a node has when it goes down begins just before it is silent; what it had long before has a
+/// cause of its own.
+const GOING: Option<Windows> =
+    Some(Windows { after: Duration::from_secs(60), before: Duration::from_secs(10) });
+/// What a node that was cut off saw meanwhile of its GPUs has nothing to do with the network.
+const GOING_DOWN: Option<Windows> =
+    Some(Windows { after: Duration::ZERO, before: Duration::from_secs(10) });
 /// A neighbour is proven only when it has been watched for a while.
 const SLOW_PROOF: Option<Windows> =
     Some(Windows { after: Duration::from_secs(60), before: Duration::from_secs(240) });
@@ -65,7 +72,8 @@ const SLOW_PROOF: Option<Windows> =
 /// All edges. A new one is a line here.
 #[rustfmt::skip]
 pub const EDGES: &[Edge] = &[
-    edge(&[R::NodeLost], RuleId::ALL, Nearness::Node, 0.98, None, "the node does not answer"),
+    edge(&[R::NodeLost], GONE_WITH_NODE, Nearness::Node, 0.98, GOING, "the node does not answer"),
+    edge(&[R::NodeLost], RuleId::ALL, Nearness::Node, 0.98, GOING_DOWN, "the node does not answer"),
     edge(&[R::Xid], &[R::GpuLost, R::GpuRecoveryRequired, R::EccUncorrected, R::RowRemap, R::NvlinkErrors],
         Nearness::Gpu, 0.97, None, "the driver reported an error of this GPU"),
     edge(&[R::EccUncorrected], &[R::RowRemap, R::GpuRecoveryRequired],
@@ -98,6 +106,19 @@ pub const EDGES: &[Edge] = &[
         Nearness::Model, 0.93, None, "its requests wait or are turned away"),
     edge(&[R::ErrorRateHigh], &[R::LatencyHigh], Nearness::Model, 0.90, None, "its requests fail"),
     edge(&[R::LatencyHigh], &[R::ErrorRateHigh], Nearness::Model, 0.90, None, "its requests take too long"),
+];
+
+/// What a node may have when it comes back, or what its agent sees when it hangs.
+const GONE_WITH_NODE: &[RuleId] = &[
+    R::ModelUnavailable,
+    R::ServerUnavailable,
+    R::ErrorRateHigh,
+    R::QueueBackup,
+    R::QueueStall,
+    R::QueueRejecting,
+    R::LatencyHigh,
+    R::KvCacheSaturated,
+    R::TelemetryBlind,
 ];
 
 const DOWNSTREAM_OF_SERVER: &[RuleId] = &[

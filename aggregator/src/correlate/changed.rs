@@ -2,6 +2,7 @@
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Finding, Subject};
+use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::spoken;
 use gpuwarden_proto::vocab::{GpuUuid, IncidentType, ModelName, NodeId};
 
@@ -14,6 +15,13 @@ use super::evidence::Kind;
 use crate::classify::type_of;
 use crate::incident::Case;
 
+/// Whether a member may have the cause that others have on other nodes: not when it is known as the
+/// effect of something on its own.
+fn says_of_others(anchor: &Member) -> bool {
+    let local = anchor.is_tied_by(Kind::Effect) && !anchor.is_tied_by(Kind::Change);
+    fleet_wide(type_of(anchor.rule)) && !local
+}
+
 impl State {
     /// By members on other nodes that follow the same recorded change.
     pub(super) fn follow_alike(&self, node: &NodeId, finding: &Finding, found: &mut Candidates) {
@@ -25,7 +33,7 @@ impl State {
                 let rooted = self.cases.get(&id).map(Case::incident);
                 let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
                 for anchor in incident.members.iter().take(ANCHORS) {
-                    if anchor.node.as_ref() == Some(node) || !fleet_wide(type_of(anchor.rule)) {
+                    if anchor.node.as_ref() == Some(node) || !says_of_others(anchor) {
                         continue;
                     }
                     let theirs = self.recorded_before(Clue::from(anchor));
@@ -62,7 +70,7 @@ impl State {
                 let Some(incident) = rooted.filter(|each| fleet_wide(each.kind)) else { continue };
                 for anchor in incident.members.iter().take(ANCHORS) {
                     let clue = Clue::from(anchor);
-                    if anchor.is_on(node) || !fleet_wide(type_of(anchor.rule)) {
+                    if anchor.is_on(node) || !says_of_others(anchor) {
                         continue;
                     }
                     let theirs = self.changed_before(clue);

@@ -14,7 +14,7 @@ use super::cause::fade;
 use super::evidence::Kind;
 use super::{State, Touched};
 use crate::classify::type_of;
-use crate::incident::Case;
+use crate::incident::{Case, Scope};
 
 /// Parts that fail within so long fail together.
 const TOGETHER: Duration = Duration::from_secs(60);
@@ -41,6 +41,9 @@ impl State {
             for id in self.index.of(&group) {
                 let scope = self.cases.get(&id).and_then(Case::scope);
                 let Some(scope) = scope.filter(|scope| scope.entity == group) else { continue };
+                if !self.is_still_failed(id, scope) {
+                    continue;
+                }
                 let window = match alike(scope.rule, finding.rule) {
                     true => GROWTH,
                     false if follows(scope.rule, finding.rule) => TOGETHER_WARMING,
@@ -55,6 +58,13 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether anything of what failed as a whole is not well again.
+    fn is_still_failed(&self, id: IncidentId, scope: &Scope) -> bool {
+        let members = self.cases.get(&id).into_iter().flat_map(|case| &case.incident().members);
+        let mut active = members.filter(|member| member.cleared_at.is_none());
+        active.any(|m| m.rule == scope.rule || alike(m.rule, scope.rule))
     }
 
     /// Things of the fleet whose failure as a whole would explain this finding, the smallest first. A
@@ -148,9 +158,16 @@ impl State {
                     soon.then(|| parts.insert(&scope.entity.name)).is_some()
                 }
                 _ => {
-                    let members = case.incident().members.iter();
-                    let together = members.filter(|m| self.speaks_for(group, rule, m, at));
-                    let nodes = together.filter_map(|member| member.node.as_ref());
+                    let members = case.incident().members.iter().enumerate();
+                    // What comes and goes since long before is another matter.
+                    let opened_at = case.incident().opened_at;
+                    let since = |(slot, member): &(usize, &Member)| match slot {
+                        0 => member.raised_at.min(opened_at),
+                        _ => member.raised_at,
+                    };
+                    let together =
+                        members.filter(|each| self.speaks_for(group, rule, (each.1, since(each)), at));
+                    let nodes = together.filter_map(|(_, member)| member.node.as_ref());
                     let nodes: Vec<&str> = nodes.map(NodeId::as_str).collect();
                     // A node is no part of a zone by itself, but goes with it.
                     if part.is_none() {
@@ -183,8 +200,14 @@ impl State {
     }
 
     /// Whether a member is the kind of failure that the group's own failure looks like.
-    fn speaks_for(&self, group: &Entity, rule: RuleId, member: &Member, at: Timestamp) -> bool {
-        let apart = member.raised_at.since(at).max(at.since(member.raised_at));
+    fn speaks_for(
+        &self,
+        group: &Entity,
+        rule: RuleId,
+        (member, since): (&Member, Timestamp),
+        at: Timestamp,
+    ) -> bool {
+        let apart = since.since(at).max(at.since(since));
         let fits = match group.kind {
             EntityKind::Driver => {
                 apart <= TOGETHER_CHANGED
@@ -237,7 +260,8 @@ impl State {
         // A part may have been known as the effect of something smaller.
         let slot = self.cases.get(&into).and_then(|case| {
             let members = &case.incident().members;
-            members.iter().position(|member| self.speaks_for(group, rule, member, member.raised_at))
+            let own = |m: &Member| self.speaks_for(group, rule, (m, m.raised_at), m.raised_at);
+            members.iter().position(own)
         });
         if let Some(slot) = slot.filter(|slot| *slot > 0) {
             self.lead(now, into, slot);

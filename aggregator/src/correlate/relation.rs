@@ -7,7 +7,7 @@ use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, ModelName, NodeId, RuleId};
+use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, RuleId};
 
 use super::State;
 use super::candidate::{Candidate, Candidates, fleet_wide, model_of};
@@ -33,8 +33,8 @@ struct Part<'a> {
     anchor: &'a Trouble,
     /// It is what the incident began with.
     leads: bool,
-    /// The incident is of a kind that models have on several nodes for one cause.
-    wide: bool,
+    /// The incident is the trouble of models, and not of what they run on.
+    of_models: bool,
 }
 
 impl State {
@@ -61,7 +61,8 @@ impl State {
                 let first = troubles.iter().min_by_key(|trouble| (trouble.first_at, trouble.rule));
                 let Some(first) = first else { continue };
                 let leads = model_of(&incident.members[0].subject) == Some(theirs);
-                let part = Part { theirs, anchor: first, leads, wide: fleet_wide(incident.kind) };
+                let of_models = fleet_wide(incident.kind) && incident.kind != IncidentType::GpuOom;
+                let part = Part { theirs, anchor: first, leads, of_models };
                 self.dependency(finding, model, part, &mut candidate);
                 if fleet_wide(incident.kind) {
                     let all = troubles.iter();
@@ -80,13 +81,13 @@ impl State {
         &self,
         finding: &Finding,
         model: &ModelName,
-        Part { theirs, anchor, leads, wide }: Part<'_>,
+        Part { theirs, anchor, leads, of_models }: Part<'_>,
         candidate: &mut Candidate,
     ) {
         let clue = (finding.rule, anchor.rule);
         let effect = passes_on(clue.1) && suffers(clue.0);
         // What explains an effect of a sick node or rack does not explain the node or the rack.
-        let cause = (leads || wide) && passes_on(clue.0) && suffers(clue.1);
+        let cause = (leads || of_models) && passes_on(clue.0) && suffers(clue.1);
         let (ours, theirs_at) = (
             self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at)),
             self.troubled_since(theirs).map_or(anchor.first_at, |at| at.min(anchor.first_at)),
