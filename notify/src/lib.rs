@@ -1,0 +1,4 @@
+//! x
+pub mod destination;
+pub mod message;
+pub mod secret;
