@@ -193,24 +193,30 @@ pub struct Links {
     pub status_page: Option<String>,
 }
 
-impl Links {
-    /// Those that this audience may have, each with its label.
+impl Message {
+    /// The links that its audience may have, each with its label. What is over is neither taken nor
+    /// held back any more.
     #[must_use]
-    pub fn shown_to(&self, audience: Audience) -> Vec<(&'static str, &str)> {
-        let (own, status) = (
-            [
-                ("incident", &self.incident),
-                ("runbook", &self.runbook),
-                ("silence", &self.silence),
-                ("acknowledge", &self.acknowledge),
-                ("call", &self.bridge),
+    pub fn shown_links(&self) -> Vec<(&'static str, &str)> {
+        let links = &self.links;
+        let open = self.kind != Kind::Resolved;
+        let (silence, acknowledge) = if open {
+            (&links.silence, &links.acknowledge)
+        } else {
+            (&None, &None)
+        };
+        let (incident, call) = (("incident", &links.incident), ("call", &links.bridge));
+        let status = ("status page", &links.status_page);
+        let shown = match self.audience {
+            Audience::Engineering => vec![
+                incident,
+                ("runbook", &links.runbook),
+                ("silence", silence),
+                ("acknowledge", acknowledge),
+                call,
             ],
-            ("status page", &self.status_page),
-        );
-        let shown = match audience {
-            Audience::Engineering => own.to_vec(),
             Audience::Stakeholders => vec![status],
-            Audience::Management => vec![own[0], own[4], status],
+            Audience::Management => vec![incident, call, status],
         };
         shown.into_iter().filter_map(|(label, link)| Some((label, link.as_deref()?))).collect()
     }

@@ -83,8 +83,7 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 
 /// The links that a mail of this notice may show.
 fn links<'a>(letter: &Letter<'a>) -> Vec<(&'static str, &'a str)> {
-    let message = &letter.notice.first;
-    message.links.shown_to(message.audience)
+    letter.notice.first.shown_links()
 }
 
 fn plain(letter: &Letter<'_>) -> String {

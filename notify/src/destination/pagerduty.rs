@@ -96,8 +96,7 @@ fn payload(settings: &Settings, letter: &Letter<'_>) -> Value {
 }
 
 fn links(message: &Message) -> Value {
-    let shown = message.links.shown_to(message.audience).into_iter();
-    shown.map(|(label, href)| json!({ "href": href, "text": label })).collect()
+    message.shown_links().into_iter().map(|(label, href)| json!({ "href": href, "text": label })).collect()
 }
 
 /// The severity in PagerDuty's word.

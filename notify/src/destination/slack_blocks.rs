@@ -62,8 +62,7 @@ fn sections(body: &str) -> Vec<Value> {
 fn links(letter: &Letter<'_>) -> Option<Value> {
     let message = &letter.notice.first;
     let shown: Vec<String> = message
-        .links
-        .shown_to(message.audience)
+        .shown_links()
         .into_iter()
         .filter(|(_, link)| link.len() <= URL_MAX / 8 && !link.contains(['<', '>', '|', ' ']))
         .map(|(label, link)| format!("<{}|{label}>", escaped(link)))

@@ -268,7 +268,7 @@ fn slack_is_sent_an_end_in_the_thread_where_that_is_wanted() {
             {
               "elements": [
                 {
-                  "text": "<https://gpuwarden.example/incidents/2|incident> · <https://gpuwarden.example/runbooks/gpu-oom|runbook> · <https://gpuwarden.example/incidents/2/silence|silence> · <https://gpuwarden.example/incidents/2/acknowledge|acknowledge> · <https://call.example/bridge|call>",
+                  "text": "<https://gpuwarden.example/incidents/2|incident> · <https://gpuwarden.example/runbooks/gpu-oom|runbook> · <https://call.example/bridge|call>",
                   "type": "mrkdwn"
                 }
               ],
@@ -422,8 +422,6 @@ fn a_mail_of_an_end_answers_the_first_one() {
 
         incident: https://gpuwarden.example/incidents/2
         runbook: https://gpuwarden.example/runbooks/gpu-oom
-        silence: https://gpuwarden.example/incidents/2/silence
-        acknowledge: https://gpuwarden.example/incidents/2/acknowledge
         call: https://call.example/bridge
 
         --=_b589ade5bd505eb1a683eb9b907d4881
@@ -440,9 +438,7 @@ fn a_mail_of_an_end_answers_the_first_one() {
         review    2026-11-24 14:02 UTC</pre>
         <p><a href=3D"https://gpuwarden.example/incidents/2">incident</a> <a href=
         =3D"https://gpuwarden.example/runbooks/gpu-oom">runbook</a> <a href=3D"http=
-        s://gpuwarden.example/incidents/2/silence">silence</a> <a href=3D"https://g=
-        puwarden.example/incidents/2/acknowledge">acknowledge</a> <a href=3D"https:=
-        //call.example/bridge">call</a> </p></body></html>
+        s://call.example/bridge">call</a> </p></body></html>
 
         --=_b589ade5bd505eb1a683eb9b907d4881--
     "#]]);

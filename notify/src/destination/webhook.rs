@@ -75,8 +75,7 @@ fn data(letter: &Letter<'_>) -> Result<Value, Unfit> {
 }
 
 fn links(message: &Message) -> Value {
-    let shown = message.links.shown_to(message.audience).into_iter();
-    shown.map(|(label, link)| (label.to_owned(), Value::from(link))).collect()
+    message.shown_links().into_iter().map(|(label, link)| (label.to_owned(), Value::from(link))).collect()
 }
 
 /// What the answer means.

@@ -143,7 +143,7 @@ impl Templates {
 fn remarks(notice: &Notice) -> String {
     let mut lines = String::new();
     if let Some(late) = notice.late {
-        lines.push_str(&format!("late      this could not be delivered for {}\n", spoken(late)));
+        lines.push_str(&format!("late      told {} after it was so\n", spoken(late)));
     }
     if notice.flapping {
         lines.push_str("flapping  it comes and goes: told again when it is calm, or worse\n");

@@ -150,7 +150,7 @@ fn several_incidents_are_one_message_and_what_is_late_says_so() {
     expect![[r#"
         P1 bert-large on node-a fails 38 % of requests for search (1 of 2 replicas), since 14:02 UTC (3 min) (and 1 more)
         --
-        late      this could not be delivered for 40 min
+        late      told 40 min after it was so
         flapping  it comes and goes: told again when it is calm, or worse
         diverted  slack: channel_not_found
         cause     memory of trt-worker (pid 4312) grew by 212 MiB/s on GPU 2 of node-a (93 % sure)
