@@ -86,17 +86,14 @@ impl Settings {
             destinations: Vec::new(),
         };
         let mut sections = root.sections("destination");
-        let mut wanted = Vec::new();
-        for (nth, section) in sections.iter_mut().enumerate() {
-            if nth >= DESTINATIONS_MAX {
-                section.problem("", &format!("is one of more than {DESTINATIONS_MAX}"));
-            }
-            if let Some(destination) = destination(section, &settings.installation, read) {
-                wanted.push((nth, destination));
-            }
+        let each = sections.iter_mut();
+        let drafts: Vec<Draft> =
+            each.map(|section| Draft::read(section, &settings.installation, read)).collect();
+        if let Some(section) = sections.get(DESTINATIONS_MAX) {
+            section.problem("", &format!("is one more than the {DESTINATIONS_MAX} there may be"));
         }
-        check(&sections, &wanted);
-        settings.destinations = wanted.into_iter().map(|(_, destination)| destination).collect();
+        check(&sections, &drafts);
+        settings.destinations = drafts.into_iter().filter_map(Draft::finish).collect();
         settings
     }
 
@@ -116,36 +113,46 @@ pub fn from_disk(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
 }
 
-fn destination(
-    section: &mut Section<'_>,
-    installation: &str,
-    read: ReadFile<'_>,
-) -> Option<Destination> {
-    let name = section.required("name", DestinationName::new);
-    let audience = section.parsed("audience", rules::audience).unwrap_or(Audience::Engineering);
-    let channel = channel::read(section, installation, read);
-    let policy = rules::policy(section, channel.as_ref());
-    Some(Destination { name: name?, audience, channel: channel?, policy })
+/// A section, as far as it could be understood.
+struct Draft {
+    name: Option<DestinationName>,
+    audience: Audience,
+    channel: Option<Channel>,
+    policy: Policy,
+}
+
+impl Draft {
+    fn read(section: &mut Section<'_>, installation: &str, files: ReadFile<'_>) -> Self {
+        let name = section.required("name", DestinationName::new);
+        let audience = section.parsed("audience", rules::audience);
+        let channel = channel::read(section, installation, files);
+        let policy = rules::policy(section, channel.as_ref());
+        Self { name, audience: audience.unwrap_or(Audience::Engineering), channel, policy }
+    }
+
+    fn finish(self) -> Option<Destination> {
+        let Self { name, audience, channel, policy } = self;
+        Some(Destination { name: name?, audience, channel: channel?, policy })
+    }
 }
 
 /// What only shows when all are read.
-fn check(sections: &[Section<'_>], wanted: &[(usize, Destination)]) {
+fn check(sections: &[Section<'_>], drafts: &[Draft]) {
     let mut names = BTreeSet::new();
-    let find = |name: &DestinationName| wanted.iter().find(|(_, it)| it.name == *name);
-    for (nth, destination) in wanted {
-        if !names.insert(&destination.name) {
-            sections[*nth].problem("name", "is the name of another destination, too");
+    let find = |name: &DestinationName| drafts.iter().find(|it| it.name.as_ref() == Some(name));
+    for (section, draft) in sections.iter().zip(drafts) {
+        if draft.name.as_ref().is_some_and(|name| !names.insert(name)) {
+            section.problem("name", "is the name of another destination, too");
         }
-        let Some(fall_back) = &destination.policy.fall_back else { continue };
+        let Some(fall_back) = &draft.policy.fall_back else { continue };
         if find(fall_back).is_none() {
-            let fault = format!("there is no destination `{fall_back}`");
-            sections[*nth].problem("fall_back", &fault);
+            section.problem("fall_back", &format!("there is no destination `{fall_back}`"));
         }
-        let mut seen = BTreeSet::from([&destination.name]);
+        let mut seen: BTreeSet<_> = draft.name.iter().collect();
         let mut next = Some(fall_back);
-        while let Some((_, it)) = next.and_then(find) {
-            if !seen.insert(&it.name) {
-                sections[*nth].problem("fall_back", "leads back to itself");
+        while let Some(it) = next.and_then(find) {
+            if it.name.as_ref().is_some_and(|name| !seen.insert(name)) {
+                section.problem("fall_back", "leads back to itself");
                 break;
             }
             next = it.policy.fall_back.as_ref();

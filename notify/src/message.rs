@@ -200,11 +200,8 @@ impl Message {
     pub fn shown_links(&self) -> Vec<(&'static str, &str)> {
         let links = &self.links;
         let open = self.kind != Kind::Resolved;
-        let (silence, acknowledge) = if open {
-            (&links.silence, &links.acknowledge)
-        } else {
-            (&None, &None)
-        };
+        let (silence, acknowledge) =
+            if open { (&links.silence, &links.acknowledge) } else { (&None, &None) };
         let (incident, call) = (("incident", &links.incident), ("call", &links.bridge));
         let status = ("status page", &links.status_page);
         let shown = match self.audience {

@@ -36,7 +36,8 @@ impl Teller {
     /// What [`crate::delivery::Delivery`] goes by.
     #[must_use]
     pub fn policies(&self) -> BTreeMap<DestinationName, Policy> {
-        let policy = |(name, it): (&DestinationName, &Destination)| (name.clone(), it.policy.clone());
+        let policy =
+            |(name, it): (&DestinationName, &Destination)| (name.clone(), it.policy.clone());
         self.destinations.iter().map(policy).collect()
     }
 

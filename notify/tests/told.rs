@@ -8,9 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gpuwarden_notify::config::Settings;
-use gpuwarden_notify::delivery::{
-    Delivery, DestinationName, Input, Key, Output, Row, Send, State,
-};
+use gpuwarden_notify::delivery::{Delivery, DestinationName, Input, Key, Output, Row, Send, State};
 use gpuwarden_notify::destination::{Answer, Broken, Endpoint, HttpRequest, Request, Verdict};
 use gpuwarden_notify::message::{Audience, Done, Kind, Message, example};
 use gpuwarden_notify::sender::{ANSWER_MAX_BYTES, Sender};
@@ -236,10 +234,7 @@ async fn an_outage_and_a_crash_lose_nothing_and_pagerduty_rings_for_one_alert() 
     scene.standin.with(|state| state.outage.extend(vec![down; 4]));
     scene.tell("pager", "page", message(2, Severity::P1, Kind::Page)).await;
     // Handed over and not confirmed: the process dies while the request is out.
-    let out = scene.delivery.apply(
-        scene.hand.now().after(Duration::from_secs(300)),
-        Input::Tick,
-    );
+    let out = scene.delivery.apply(scene.hand.now().after(Duration::from_secs(300)), Input::Tick);
     scene.keep(out, &mut Vec::new());
     let rows = scene.kept.values().cloned().collect();
     let policies = scene.teller.policies();
@@ -350,7 +345,7 @@ async fn who_cannot_prove_its_name_is_told_nothing() {
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.crt");
-    std::fs::write(&ca_file, pair.cert.pem()).unwrap();
+    std::fs::write(&ca_file, pem(pair.cert.der())).unwrap();
     let port = tls_server(&pair).await;
 
     let url = format!("https://localhost:{port}/");
@@ -361,6 +356,20 @@ async fn who_cannot_prove_its_name_is_told_nothing() {
     assert!(matches!(answer, Answer::Http { status: 204, .. }), "{answer:?}");
     let other_name = trusting.send(&post(&format!("https://127.0.0.1:{port}/"))).await;
     assert!(matches!(other_name, Answer::Nothing(Broken::Tls(_))), "{other_name:?}");
+}
+
+/// A certificate as it stands in a file.
+fn pem(certificate: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in certificate.chunks(3) {
+        let byte = |nth| three.get(nth).copied().map_or(0, u32::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        let digit = |nth: u32| char::from(DIGITS[(bits >> (18 - 6 * nth)) as usize & 63]);
+        let padded = |nth: u32| if nth as usize > three.len() { '=' } else { digit(nth) };
+        text.extend((0..4).map(padded));
+    }
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// Answers 204 to whoever completes a handshake and asks.

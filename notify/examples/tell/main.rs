@@ -15,7 +15,6 @@ use gpuwarden_notify::destination::Verdict;
 use gpuwarden_notify::message::{Audience, Kind, Message, example};
 use gpuwarden_notify::teller::Teller;
 use gpuwarden_proto::vocab::IncidentId;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
 type Answers = mpsc::UnboundedSender<(RequestId, Verdict)>;
@@ -51,25 +50,21 @@ async fn main() -> ExitCode {
 async fn run(teller: Arc<Teller>) {
     let mut delivery = Delivery::new(teller.policies(), clock::now().unix_ns());
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines = lines();
     let mut open = true;
     while open || delivery.on_their_way() > 0 {
         let wake = delivery.next_wake(clock::now());
         let wait = wake.map_or(std::time::Duration::from_secs(3600), |at| at.since(clock::now()));
         let input = tokio::select! {
-            line = lines.next_line(), if open => match line {
-                Ok(Some(line)) => match read(&line) {
-                    Some((key, message)) => Input::Notify(key, Box::new(message)),
-                    None => {
-                        println!("not understood: {line}");
-                        continue;
-                    }
-                },
-                Ok(None) | Err(_) => {
-                    open = false;
+            line = lines.recv(), if open => {
+                open = line.is_some();
+                let Some(line) = line else { continue };
+                let Some((key, message)) = read(&line) else {
+                    println!("not understood: {line}");
                     continue;
-                }
-            },
+                };
+                Input::Notify(key, Box::new(message))
+            }
             Some((request, verdict)) = answered.recv() => Input::Answered(request, verdict),
             () = tokio::time::sleep(wait) => Input::Tick,
         };
@@ -77,6 +72,19 @@ async fn run(teller: Arc<Teller>) {
             carry_out(output, &teller, &answers);
         }
     }
+}
+
+/// The lines of standard input, as they come.
+fn lines() -> mpsc::Receiver<String> {
+    let (send, lines) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if send.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 fn carry_out(output: Output, teller: &Arc<Teller>, answers: &Answers) {

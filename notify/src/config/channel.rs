@@ -52,9 +52,10 @@ pub(super) fn read(
 fn slack(section: &mut Section<'_>, files: ReadFile<'_>) -> Option<Channel> {
     let api = section.parsed("api", private);
     let bot = section.required("token_file", |file| token(files, file));
-    let channel = section.required("channel", |text| word(text.trim_start_matches('#')).map(|word| {
-        if text.starts_with('#') { format!("#{word}") } else { word }
-    }));
+    let channel = section.required("channel", |text| {
+        word(text.trim_start_matches('#'))
+            .map(|word| if text.starts_with('#') { format!("#{word}") } else { word })
+    });
     let signing_secret = section.parsed("signing_secret_file", |file| token(files, file));
     let follow_ups = section.parsed("follow_ups", |text| match text {
         "edit" => Ok(slack::FollowUps::Edit),

@@ -36,9 +36,9 @@ pub(super) fn policy(section: &mut Section<'_>, channel: Option<&Channel>) -> Po
     let burst = section.number("burst", u64::from(usual.rate.burst), 1..=100);
     let seconds = |n: u64| Duration::from_secs(n);
     let every = section.duration("rate", usual.rate.every, SECOND / 20..=seconds(3600));
-    let bundle = usual.bundle.map(|bundle| {
-        section.duration("bundle", bundle, Duration::ZERO..=seconds(600))
-    });
+    let bundle = usual
+        .bundle
+        .map(|bundle| section.duration("bundle", bundle, Duration::ZERO..=seconds(600)));
     let hour = seconds(3600);
     Policy {
         rate: Rate { every, burst: u32::try_from(burst).unwrap_or(1) },

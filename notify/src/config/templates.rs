@@ -15,7 +15,10 @@ pub(super) fn load(folder: Option<&Path>) -> (Templates, Vec<String>) {
         Ok(entries) => entries,
         Err(error) => {
             let fault = format!("{}: cannot be read: {error}", folder.display());
-            return (Templates::default(), vec![format!("{fault}; the built-in templates stand in")]);
+            return (
+                Templates::default(),
+                vec![format!("{fault}; the built-in templates stand in")],
+            );
         }
     };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {

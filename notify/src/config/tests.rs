@@ -113,12 +113,14 @@ url = "alertmanager"
         notify.toml:15: destination[1].quiet = "P1": P1 is never held back
         notify.toml:15: destination[1].quiet = "P5": should be P2, P3 or P4
         notify.toml:16: destination[1].quiet_from = "25:00": should be a time of day in UTC, like "22:00"
+        notify.toml:17: destination[2].fall_back: there is no destination `nowhere`
         notify.toml:17: destination[2].security: none is for a server on this machine only
         notify.toml:17: destination[2].to: should name 1 to 50 recipients
         notify.toml:17: destination[2].user: and password_file go together
         notify.toml:22: destination[2].from = "nobody": should be an address like `oncall@example.org` or `Name <oncall@example.org>`
         notify.toml:26: destination[3].token_file: would be sent readably: use an https:// address
         notify.toml:31: destination[3].bundle: is not a key of this section
+        notify.toml:32: destination[4].name: is the name of another destination, too
         notify.toml:35: destination[4].routing_key_file = "/empty": holds nothing; it should hold the secret, on one line
         notify.toml:36: destination[4].url = "http://far.example": should be an https:// address, since secrets go there
         notify.toml:40: destination[5].url = "alertmanager": is no address (they look like https://HOST/PATH)"#]].assert_eq(&problems(text));
@@ -136,7 +138,8 @@ fn what_falls_back_on_itself_is_a_mistake() {
     expect![[r#"
         notify.toml:1: destination[0].fall_back: leads back to itself
         notify.toml:6: destination[1].fall_back: leads back to itself
-        notify.toml:11: destination[2].fall_back: leads back to itself"#]].assert_eq(&problems(&text));
+        notify.toml:11: destination[2].fall_back: leads back to itself"#]]
+    .assert_eq(&problems(&text));
 }
 
 #[test]

@@ -69,8 +69,7 @@ impl Delivery {
         }
         // What waits behind it must not wait for something less urgent.
         let behind = lane.queue.iter().filter_map(|number| self.rows.get(number));
-        let severity =
-            behind.map(|row| row.message.severity).min().unwrap_or(row.message.severity);
+        let severity = behind.map(|row| row.message.severity).min().unwrap_or(row.message.severity);
         let quiet = policy.quiet.as_ref().map_or(now, |quiet| quiet.over_at(severity, now));
         let gate = self.gates.get(&row.key.destination).filter(|_| policy.bundle.is_some());
         let bundle = gate.map_or(now, |gate| gate.waits_until(severity, now));

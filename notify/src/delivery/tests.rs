@@ -49,9 +49,12 @@ fn an_update_follows_the_first_message_and_only_the_newest_is_told() {
     scene.pass(5);
     scene.deliver();
     scene.pass(5);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P2 page
-            5 s  1/u2/ops/0 P2 update, after ts1"#]]);
+            5 s  1/u2/ops/0 P2 update, after ts1"#]],
+    );
 }
 
 #[test]
@@ -62,11 +65,14 @@ fn a_destination_is_told_no_faster_than_it_takes_and_the_most_urgent_first() {
     }
     scene.ask("u", 1, Severity::P4, Kind::Update);
     scene.run(10);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P4 page
             1 s  3/page/ops/0 P1 page
             2 s  2/page/ops/0 P3 page
-            3 s  1/u/ops/0 P4 update, after ts1"#]]);
+            3 s  1/u/ops/0 P4 update, after ts1"#]],
+    );
 }
 
 #[test]
@@ -76,10 +82,13 @@ fn what_a_destination_asks_to_wait_is_waited_for_by_all() {
     scene.retry(Some(30));
     scene.ask("page", 2, Severity::P1, Kind::Page);
     scene.run(60);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P1 page
            30 s  2/page/ops/0 P1 page
-           31 s  1/page/ops/0 P1 page"#]]);
+           31 s  1/page/ops/0 P1 page"#]],
+    );
 }
 
 #[test]
@@ -88,7 +97,9 @@ fn waits_grow_and_a_page_that_only_fails_goes_to_the_fall_back_as_well() {
     scene.ask("page", 1, Severity::P1, Kind::Page);
     scene.failing("ops");
     scene.run(600);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P1 page
             1 s  1/page/ops/0 P1 page
             2 s  1/page/ops/0 P1 page
@@ -104,7 +115,8 @@ fn waits_grow_and_a_page_that_only_fails_goes_to_the_fall_back_as_well() {
           445 s  1/page/ops/0 P1 page
           454 s  1/page/ops/0 P1 page
           567 s  1/page/ops/0 P1 page
-          595 s  1/page/ops/0 P1 page"#]]);
+          595 s  1/page/ops/0 P1 page"#]],
+    );
     let row = scene.row("page", 1);
     assert!(row.spread && row.is_on_its_way(), "{row:?}");
 }
@@ -142,10 +154,13 @@ fn what_is_refused_goes_to_the_fall_back_and_says_why() {
     scene.ask("page", 1, Severity::P2, Kind::Page);
     scene.refuse("channel_not_found");
     scene.run(5);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P2 page
             0 s  dead 1/page/ops/0: channel_not_found
-            0 s  1/page/desk/0 P2 page, meant for ops: channel_not_found"#]]);
+            0 s  1/page/desk/0 P2 page, meant for ops: channel_not_found"#]],
+    );
 }
 
 #[test]
@@ -156,11 +171,14 @@ fn destinations_that_fall_back_on_each_other_end_somewhere() {
     scene.refuse("no");
     scene.refuse("nor here");
     scene.run(60);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P2 page
             0 s  dead 1/page/ops/0: no
             0 s  1/page/desk/0 P2 page, meant for ops: no
-            0 s  dead 1/page/desk/0: nor here"#]]);
+            0 s  dead 1/page/desk/0: nor here"#]],
+    );
 }
 
 #[test]
@@ -174,12 +192,15 @@ fn a_message_that_is_gone_is_told_anew_once() {
     scene.pass(5);
     scene.answer(Verdict::Anew("message_not_found".to_owned()));
     scene.pass(5);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P2 page
             5 s  1/u/ops/0 P2 update, after ts1
             6 s  1/u/ops/0 P2 update
            10 s  dead 1/u/ops/0: message_not_found
-           10 s  1/u/desk/0 P2 update, meant for ops: message_not_found"#]]);
+           10 s  1/u/desk/0 P2 update, meant for ops: message_not_found"#]],
+    );
 }
 
 #[test]
@@ -191,9 +212,12 @@ fn incidents_that_come_within_seconds_are_one_message_after_the_first() {
         scene.deliver();
     }
     scene.run(40);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P3 page
-           20 s  2/page/ops/0 P3 page + #3 page + #4 page"#]]);
+           20 s  2/page/ops/0 P3 page + #3 page + #4 page"#]],
+    );
 }
 
 #[test]
@@ -204,10 +228,13 @@ fn what_is_more_urgent_does_not_wait_for_a_bundle() {
     scene.ask("page", 2, Severity::P3, Kind::Page);
     scene.ask("page", 3, Severity::P1, Kind::Page);
     scene.run(30);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P3 page
             2 s  3/page/ops/0 P1 page
-           20 s  2/page/ops/0 P3 page"#]]);
+           20 s  2/page/ops/0 P3 page"#]],
+    );
 }
 
 #[test]
@@ -224,12 +251,15 @@ fn a_bundle_stays_together_when_it_is_tried_again_and_after_a_crash() {
     scene.ask("page", 4, Severity::P3, Kind::Page);
     scene.crash();
     scene.run(30);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P3 page
             5 s  2/page/ops/0 P3 page + #3 page
             9 s  crash
             9 s  2/page/ops/0 P3 page + #3 page
-           14 s  4/page/ops/0 P3 page"#]]);
+           14 s  4/page/ops/0 P3 page"#]],
+    );
 }
 
 #[test]
@@ -240,11 +270,14 @@ fn what_was_handed_over_before_a_crash_goes_again_with_the_same_key() {
     scene.run(5);
     scene.crash();
     scene.run(5);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P1 page
             0 s  crash
             0 s  1/page/ops/0 P1 page
-            5 s  crash"#]]);
+            5 s  crash"#]],
+    );
 }
 
 #[test]
@@ -257,7 +290,9 @@ fn what_comes_and_goes_says_so_once_and_then_only_when_it_is_calm() {
         scene.run(30);
     }
     scene.run(1200);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page-0/ops/0 P2 page
            30 s  1/over-0/ops/0 P2 resolved, after ts1
            60 s  1/page-1/ops/0 P2 page, after ts1
@@ -265,7 +300,8 @@ fn what_comes_and_goes_says_so_once_and_then_only_when_it_is_calm() {
           120 s  1/page-2/ops/0 P2 page, after ts1
           150 s  1/over-2/ops/0 P2 resolved, after ts1
           180 s  1/page-3/ops/0 P2 page, after ts1, flapping
-         1050 s  1/over-7/ops/0 P2 resolved, after ts1"#]]);
+         1050 s  1/over-7/ops/0 P2 resolved, after ts1"#]],
+    );
 }
 
 #[test]
@@ -309,10 +345,13 @@ fn in_quiet_hours_what_is_not_urgent_waits_and_what_ended_meanwhile_is_told_as_t
     scene.run(3600);
     scene.ask("over", 2, Severity::P3, Kind::Resolved);
     scene.run(7 * 3600);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  3/page/ops/0 P1 page
         25200 s  1/page/ops/0 P3 page, late 
-        25201 s  2/over/ops/0 P3 resolved, late "#]]);
+        25201 s  2/over/ops/0 P3 resolved, late "#]],
+    );
 }
 
 #[test]
@@ -322,9 +361,12 @@ fn what_gets_urgent_in_quiet_hours_waits_for_nothing_that_is_not() {
     scene.ask("known", 1, Severity::P4, Kind::Broadcast);
     scene.ask("page", 1, Severity::P1, Kind::Page);
     scene.run(10);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/known/ops/0 P4 broadcast
-            1 s  1/page/ops/0 P1 page, after ts1"#]]);
+            1 s  1/page/ops/0 P1 page, after ts1"#]],
+    );
 }
 
 #[test]
@@ -334,11 +376,14 @@ fn an_alert_is_told_again_before_it_lapses_until_it_is_over() {
     scene.run(250);
     scene.ask("over", 1, Severity::P2, Kind::Resolved);
     scene.run(500);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  1/page/ops/0 P2 page
           100 s  1/page/ops/0 P2 page, after ts1
           200 s  1/page/ops/0 P2 page, after ts1
-          250 s  1/over/ops/0 P2 resolved, after ts1"#]]);
+          250 s  1/over/ops/0 P2 resolved, after ts1"#]],
+    );
 }
 
 #[test]
@@ -367,9 +412,12 @@ fn what_is_only_made_known_goes_where_that_is_taken() {
     let mut scene = Scene::new(Policy { takes_broadcasts: false, ..policy() });
     scene.ask("known", 1, Severity::P1, Kind::Broadcast);
     scene.run(2);
-    check(&scene, &expect![[r#"
+    check(
+        &scene,
+        &expect![[r#"
             0 s  dead 1/known/ops/0: `ops` takes nothing that is only made known
-            0 s  1/known/desk/0 P1 broadcast, meant for ops: `ops` takes nothing that is only made known"#]]);
+            0 s  1/known/desk/0 P1 broadcast, meant for ops: `ops` takes nothing that is only made known"#]],
+    );
 }
 
 #[test]

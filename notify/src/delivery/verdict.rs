@@ -109,10 +109,9 @@ impl Delivery {
             (row.attempts, row.not_before, row.fault) = (attempts, not_before, why.to_owned());
             match &mut row.state {
                 State::Told { renew_at, .. } => *renew_at = Some(not_before),
-                State::Waiting
-                | State::Sent
-                | State::Superseded { .. }
-                | State::Dead { .. } => row.state = State::Waiting,
+                State::Waiting | State::Sent | State::Superseded { .. } | State::Dead { .. } => {
+                    row.state = State::Waiting
+                }
             }
         });
         let failing = now.since(row.asked_at) >= policy.spread_after;

@@ -56,12 +56,7 @@ pub(super) fn render(settings: &Settings, letter: &Letter<'_>) -> Result<Request
     Ok(Request::Http(request))
 }
 
-fn alert(
-    settings: &Settings,
-    letter: &Letter<'_>,
-    severity: Severity,
-    ends: Timestamp,
-) -> Value {
+fn alert(settings: &Settings, letter: &Letter<'_>, severity: Severity, ends: Timestamp) -> Value {
     let message = &letter.notice.first;
     json!({
         "labels": labels(settings, message, severity),

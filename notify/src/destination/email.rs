@@ -43,7 +43,8 @@ pub(super) fn render(settings: &Settings, letter: &Letter<'_>) -> Result<Request
     let subject = cut::to_chars(&letter.words.headline, SUBJECT_MAX);
     let subject = format!("[{}] {subject}", letter.notice.first.incident);
     let leaves = first.cloned().unwrap_or(External { id: id.clone(), note: subject });
-    let subject = if first.is_some() { format!("Re: {}", leaves.note) } else { leaves.note.clone() };
+    let subject =
+        if first.is_some() { format!("Re: {}", leaves.note) } else { leaves.note.clone() };
 
     let sent_at = SystemTime::UNIX_EPOCH + Duration::from_nanos(letter.now.unix_ns());
     let mut builder = Message::builder()

@@ -146,8 +146,9 @@ mod tests {
     const AT: u64 = 1_531_420_618;
 
     fn check(payload: &str) -> Result<Interaction, Unread> {
-        let body: String =
-            form_urlencoded::Serializer::new(String::new()).append_pair("payload", payload).finish();
+        let body: String = form_urlencoded::Serializer::new(String::new())
+            .append_pair("payload", payload)
+            .finish();
         signed(body.as_bytes())
     }
 

@@ -96,7 +96,11 @@ fn payload(settings: &Settings, letter: &Letter<'_>) -> Value {
 }
 
 fn links(message: &Message) -> Value {
-    message.shown_links().into_iter().map(|(label, href)| json!({ "href": href, "text": label })).collect()
+    message
+        .shown_links()
+        .into_iter()
+        .map(|(label, href)| json!({ "href": href, "text": label }))
+        .collect()
 }
 
 /// The severity in PagerDuty's word.

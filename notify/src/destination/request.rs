@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn a_request_shows_neither_token_nor_header_nor_body() {
         let endpoint = Endpoint::parse("https://h/token-1").unwrap();
-        let mut request = HttpRequest::json(endpoint, &serde_json::json!({"routing_key": "token-2"}));
+        let mut request =
+            HttpRequest::json(endpoint, &serde_json::json!({"routing_key": "token-2"}));
         request.bearer = Secret::of_file("token-3").ok();
         request.headers.push(("signature", "token-4".to_owned()));
         let shown = format!("{:?}", Request::Http(request));

@@ -129,10 +129,7 @@ mod tests {
     #[test]
     fn our_own_signature_is_over_time_and_body() {
         let told = own(&secret("key"), at(7), b"{}");
-        assert_eq!(
-            told,
-            "t=7,v1=77bc83bd1f40422311e47918b203449aecf84b02c1568bb1b570ac2a474cc2d8"
-        );
+        assert_eq!(told, "t=7,v1=77bc83bd1f40422311e47918b203449aecf84b02c1568bb1b570ac2a474cc2d8");
     }
 
     proptest! {

@@ -110,14 +110,27 @@ pub(super) fn judge(request: &Request, answer: &Answer, now: Timestamp) -> Verdi
 fn of_error(error: &str) -> Verdict {
     let why = format!("Slack says {}", why(200, error.as_bytes()).trim_start_matches("200 "));
     match error {
-        "ratelimited" | "rate_limited" | "message_limit_exceeded" | "internal_error"
-        | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
-            Verdict::Retry { after: None, why }
-        }
-        "message_not_found" | "cant_update_message" | "edit_window_closed" | "thread_not_found"
+        "ratelimited"
+        | "rate_limited"
+        | "message_limit_exceeded"
+        | "internal_error"
+        | "fatal_error"
+        | "service_unavailable"
+        | "request_timeout"
+        | "team_added_to_org" => Verdict::Retry { after: None, why },
+        "message_not_found"
+        | "cant_update_message"
+        | "edit_window_closed"
+        | "thread_not_found"
         | "cannot_reply_to_message" => Verdict::Anew(why),
-        "invalid_blocks" | "invalid_blocks_format" | "msg_too_long" | "msg_blocks_too_long"
-        | "no_text" | "invalid_arguments" | "invalid_json" | "json_not_object"
+        "invalid_blocks"
+        | "invalid_blocks_format"
+        | "msg_too_long"
+        | "msg_blocks_too_long"
+        | "no_text"
+        | "invalid_arguments"
+        | "invalid_json"
+        | "json_not_object"
         | "markdown_text_conflict" => Verdict::Refused(why),
         _ => Verdict::FallBack(why),
     }

@@ -104,7 +104,11 @@ fn check(channel: &Channel, message: Message, previous: Option<External>, expect
 #[test]
 fn slack_is_sent_a_page_with_buttons() {
     let channel = slack(slack::FollowUps::Edit);
-    check(&channel, message(Kind::Page), None, &expect![[r##"
+    check(
+        &channel,
+        message(Kind::Page),
+        None,
+        &expect![[r##"
         POST /api/chat.postMessage
         {
           "blocks": [
@@ -173,14 +177,19 @@ fn slack_is_sent_a_page_with_buttons() {
           "text": "P1 bert-large on node-a fails 38 % of requests for search (1 of 2 replicas), since 14:02 UTC (3 min)",
           "unfurl_links": false,
           "unfurl_media": false
-        }"##]]);
+        }"##]],
+    );
 }
 
 #[test]
 fn slack_is_sent_an_update_as_an_edit_of_the_first_message() {
     let previous = Some(told("C1/1.2", ""));
     let channel = slack(slack::FollowUps::Edit);
-    check(&channel, message(Kind::Update), previous, &expect![[r#"
+    check(
+        &channel,
+        message(Kind::Update),
+        previous,
+        &expect![[r#"
         POST /api/chat.update
         {
           "blocks": [
@@ -239,14 +248,19 @@ fn slack_is_sent_an_update_as_an_edit_of_the_first_message() {
           "ts": "1.2",
           "unfurl_links": false,
           "unfurl_media": false
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
 fn slack_is_sent_an_end_in_the_thread_where_that_is_wanted() {
     let previous = Some(told("C1/1.2", ""));
     let channel = slack(slack::FollowUps::Thread);
-    check(&channel, message(Kind::Resolved), previous, &expect![[r#"
+    check(
+        &channel,
+        message(Kind::Resolved),
+        previous,
+        &expect![[r#"
         POST /api/chat.postMessage
         {
           "blocks": [
@@ -281,7 +295,8 @@ fn slack_is_sent_an_end_in_the_thread_where_that_is_wanted() {
           "thread_ts": "1.2",
           "unfurl_links": false,
           "unfurl_media": false
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -298,7 +313,11 @@ fn slack_is_paged_again_in_the_thread_and_the_channel_since_an_edit_wakes_nobody
 #[test]
 fn a_webhook_of_slack_is_sent_what_stakeholders_may_hear() {
     let page = example::message(Kind::Page, Audience::Stakeholders);
-    check(&slack_webhook(), page, None, &expect![[r#"
+    check(
+        &slack_webhook(),
+        page,
+        None,
+        &expect![[r#"
         POST /services/T/B/x
         {
           "blocks": [
@@ -330,12 +349,17 @@ fn a_webhook_of_slack_is_sent_what_stakeholders_may_hear() {
           "text": "Outage: Search: some searches fail or take long, since 14:02 UTC",
           "unfurl_links": false,
           "unfurl_media": false
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
 fn a_first_mail_can_be_answered() {
-    check(&email(), message(Kind::Page), None, &expect![[r#"
+    check(
+        &email(),
+        message(Kind::Page),
+        None,
+        &expect![[r#"
         From: Gpuwarden <gpuwarden@ops.example>
         Subject: [#2] P1 bert-large on node-a fails 38 % of requests for search (1
          of 2 replicas), since 14:02 UTC (3 min)
@@ -387,13 +411,18 @@ fn a_first_mail_can_be_answered() {
         //call.example/bridge">call</a> </p></body></html>
 
         --=_b589ade5bd505eb1a683eb9b907d4881--
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_mail_of_an_end_answers_the_first_one() {
     let previous = Some(told("<first@ops.example>", "[#2] P1 bert-large on node-a"));
-    check(&email(), message(Kind::Resolved), previous, &expect![[r#"
+    check(
+        &email(),
+        message(Kind::Resolved),
+        previous,
+        &expect![[r#"
         From: Gpuwarden <gpuwarden@ops.example>
         Subject: Re: [#2] P1 bert-large on node-a
         Date: Mon, 23 Nov 2026 14:49:11 +0000
@@ -441,13 +470,18 @@ fn a_mail_of_an_end_answers_the_first_one() {
         s://call.example/bridge">call</a> </p></body></html>
 
         --=_b589ade5bd505eb1a683eb9b907d4881--
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_mail_to_stakeholders_names_nothing_of_ours() {
     let update = example::message(Kind::Update, Audience::Stakeholders);
-    check(&email(), update, None, &expect![[r#"
+    check(
+        &email(),
+        update,
+        None,
+        &expect![[r#"
         From: Gpuwarden <gpuwarden@ops.example>
         Subject: [#2] Update: Search: some searches fail or take long, since 14:02
          UTC (3 min)
@@ -484,12 +518,17 @@ fn a_mail_to_stakeholders_names_nothing_of_ours() {
         <p><a href=3D"https://status.example/">status page</a> </p></body></html>
 
         --=_b589ade5bd505eb1a683eb9b907d4881--
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn pagerduty_is_sent_a_trigger() {
-    check(&pagerduty(), message(Kind::Page), None, &expect![[r#"
+    check(
+        &pagerduty(),
+        message(Kind::Page),
+        None,
+        &expect![[r#"
         POST /v2/enqueue
         {
           "client": "Gpuwarden",
@@ -537,30 +576,45 @@ fn pagerduty_is_sent_a_trigger() {
             "timestamp": "2026-11-23T14:02:11.000Z"
           },
           "routing_key": "R0123456789abcdef0123456789abcde"
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
 fn pagerduty_is_sent_who_took_it_and_that_it_is_over_by_the_same_key() {
-    check(&pagerduty(), message(Kind::Update), None, &expect![[r#"
+    check(
+        &pagerduty(),
+        message(Kind::Update),
+        None,
+        &expect![[r#"
         POST /v2/enqueue
         {
           "dedup_key": "gpuwarden/berlin/2",
           "event_action": "acknowledge",
           "routing_key": "R0123456789abcdef0123456789abcde"
-        }"#]]);
-    check(&pagerduty(), message(Kind::Resolved), None, &expect![[r#"
+        }"#]],
+    );
+    check(
+        &pagerduty(),
+        message(Kind::Resolved),
+        None,
+        &expect![[r#"
         POST /v2/enqueue
         {
           "dedup_key": "gpuwarden/berlin/2",
           "event_action": "resolve",
           "routing_key": "R0123456789abcdef0123456789abcde"
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
 fn alertmanager_is_sent_an_alert_that_lasts_a_while() {
-    check(&alertmanager(), message(Kind::Page), None, &expect![[r#"
+    check(
+        &alertmanager(),
+        message(Kind::Page),
+        None,
+        &expect![[r#"
         POST /api/v2/alerts
         [
           {
@@ -580,7 +634,8 @@ fn alertmanager_is_sent_an_alert_that_lasts_a_while() {
             },
             "startsAt": "2026-11-23T14:02:11.000Z"
           }
-        ]"#]]);
+        ]"#]],
+    );
 }
 
 #[test]
@@ -598,7 +653,11 @@ fn alertmanager_is_told_that_the_alert_of_the_severity_of_before_is_over() {
 
 #[test]
 fn an_end_reaches_alertmanager_as_one() {
-    check(&alertmanager(), message(Kind::Resolved), Some(told("2", "P1")), &expect![[r#"
+    check(
+        &alertmanager(),
+        message(Kind::Resolved),
+        Some(told("2", "P1")),
+        &expect![[r#"
         POST /api/v2/alerts
         [
           {
@@ -618,12 +677,17 @@ fn an_end_reaches_alertmanager_as_one() {
             },
             "startsAt": "2026-11-23T14:02:11.000Z"
           }
-        ]"#]]);
+        ]"#]],
+    );
 }
 
 #[test]
 fn a_webhook_is_sent_a_signed_event() {
-    check(&webhook(), message(Kind::Page), None, &expect![[r#"
+    check(
+        &webhook(),
+        message(Kind::Page),
+        None,
+        &expect![[r#"
         POST /gpuwarden
         idempotency-key: 2/page-L1/ops/1
         x-gpuwarden-signature: t=1795442711,v1=210119e9d79bd8c6bc36003c186586a95211540067edb3e3233a2fc63ce32fb6
@@ -694,13 +758,18 @@ fn a_webhook_is_sent_a_signed_event() {
           "subject": "2",
           "time": "2026-11-23T14:05:11.000Z",
           "type": "gpuwarden.incident.v1.page"
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
 fn a_webhook_for_stakeholders_is_sent_no_facts() {
     let page = example::message(Kind::Page, Audience::Stakeholders);
-    check(&webhook(), page, None, &expect![[r#"
+    check(
+        &webhook(),
+        page,
+        None,
+        &expect![[r#"
         POST /gpuwarden
         idempotency-key: 2/page-L1/ops/1
         x-gpuwarden-signature: t=1795442711,v1=96a60842df44e32b4617b55b5203950e91b52cbb3266e8b2e13c14c477afac22
@@ -725,7 +794,8 @@ fn a_webhook_for_stakeholders_is_sent_no_facts() {
           "subject": "2",
           "time": "2026-11-23T14:05:11.000Z",
           "type": "gpuwarden.incident.v1.page"
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]

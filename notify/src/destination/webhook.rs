@@ -75,7 +75,11 @@ fn data(letter: &Letter<'_>) -> Result<Value, Unfit> {
 }
 
 fn links(message: &Message) -> Value {
-    message.shown_links().into_iter().map(|(label, link)| (label.to_owned(), Value::from(link))).collect()
+    message
+        .shown_links()
+        .into_iter()
+        .map(|(label, link)| (label.to_owned(), Value::from(link)))
+        .collect()
 }
 
 /// What the answer means.

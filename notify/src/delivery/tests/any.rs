@@ -15,7 +15,12 @@ use crate::message::{Audience, example};
 /// One thing that happens.
 #[derive(Debug, Clone)]
 enum Deed {
-    Ask { incident: u64, severity: usize, kind: usize, desk: bool },
+    Ask {
+        incident: u64,
+        severity: usize,
+        kind: usize,
+        desk: bool,
+    },
     /// Asks again for something that was asked for.
     Repeat(usize),
     Pass(u64),
@@ -198,8 +203,7 @@ impl Course {
         for row in &carried {
             let id = (send.destination.clone(), row.key.incident);
             let lane = self.kept.values().filter(|other| {
-                (other.key.destination.clone(), other.key.incident) == id
-                    && other.is_on_its_way()
+                (other.key.destination.clone(), other.key.incident) == id && other.is_on_its_way()
             });
             assert_eq!(lane.map(|row| row.number).min(), Some(row.number), "order is kept");
             let last = self.last_told.insert(id, row.number);

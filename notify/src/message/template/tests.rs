@@ -60,7 +60,8 @@ fn management_hears_impact_owner_and_when() {
         cause     memory of trt-worker (pid 4312) grew by 212 MiB/s on GPU 2 of node-a (93 % sure)
         owner     nobody yet
         expected  over by 14:32 UTC
-        update    by 14:35 UTC"#]].assert_eq(&check(Kind::Page, Audience::Management));
+        update    by 14:35 UTC"#]]
+    .assert_eq(&check(Kind::Page, Audience::Management));
 }
 
 #[test]
@@ -70,7 +71,8 @@ fn stakeholders_hear_what_they_notice() {
         --
         We are still working on it.
         Expected to be over by 14:32 UTC.
-        Next update by 14:35 UTC."#]].assert_eq(&check(Kind::Update, Audience::Stakeholders));
+        Next update by 14:35 UTC."#]]
+    .assert_eq(&check(Kind::Update, Audience::Stakeholders));
 }
 
 #[test]
@@ -109,7 +111,10 @@ fn a_broken_template_gives_way_and_says_so() {
         ("page.engineering.txt", "{% if %}"),
         ("page.engineering.txt", "{{ nothing }}"),
         ("page.engineering.txt", "\n \n"),
-        ("page.engineering.txt", "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"),
+        (
+            "page.engineering.txt",
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+        ),
         ("paged.txt", "x"),
     ];
     let faults: Vec<String> = broken.iter().flat_map(|(name, text)| own(name, text).1).collect();
