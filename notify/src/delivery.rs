@@ -159,7 +159,7 @@ impl Delivery {
         let mut out = Vec::new();
         match input {
             Input::Notify(key, message) => self.ask(key, *message, None, now, &mut out),
-            Input::Answered(request, verdict) => self.answered(request, verdict, now, &mut out),
+            Input::Answered(request, verdict) => self.answered(request, &verdict, now, &mut out),
             Input::Tick => {}
         }
         self.clean(now, &mut out);

@@ -1,6 +1,8 @@
 //! From an incident to Slack and PagerDuty: the outbox, the words, the requests and what is sent, by
 //! stand-ins that refuse what the real ones would, in simulated time.
 
+#![expect(clippy::unwrap_used, reason = "what builds a scene is a test, too")]
+
 mod standin;
 
 use std::collections::BTreeMap;

@@ -34,24 +34,22 @@ class Handler:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """One mail, with how it came."""
         mail = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "user": session.login_data.decode() if session.login_data else "",
-            "tls": session.ssl is not None,
+            "user": session.auth_data.decode() if session.auth_data else "",
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
             "text": envelope.content.decode(),
         }
         print(json.dumps(mail), flush=True)
         return "250 2.0.0 taken"
 
 
-def login(_server: Any, session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+def login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
     """One user with one password."""
     right = isinstance(data, LoginPassword) and (data.login, data.password) == (USER, PASSWORD)
-    if right:
-        session.login_data = data.login
     return AuthResult(success=right, handled=False, auth_data=data.login if right else None)
 
 

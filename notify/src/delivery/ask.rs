@@ -27,7 +27,7 @@ impl Delivery {
             let number = row.number;
             self.lane(&row.key).rows.push(number);
             self.add(row, out);
-            self.bury(number, why, now, out);
+            self.bury(number, &why, now, out);
             return;
         }
         let row = self.pace(row, now);

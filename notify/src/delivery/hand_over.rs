@@ -57,7 +57,7 @@ impl Delivery {
         let expired: Vec<(u64, String)> =
             rows.filter(old).map(|row| (row.number, row.fault.clone())).collect();
         for (number, fault) in expired {
-            self.bury(number, format!("given up: {fault}"), now, out);
+            self.bury(number, &format!("given up: {fault}"), now, out);
         }
     }
 
@@ -198,8 +198,11 @@ impl Delivery {
             let policy = self.policy(destination);
             let opens = self.opens_at(destination, &policy);
             for row in waiting.iter().filter_map(|(_, _, number)| self.rows.get(number)) {
-                if let Some(due) = self.due_at(row, &policy, now) {
-                    note(due.max(opens));
+                let Some(due) = self.due_at(row, &policy, now) else { continue };
+                note(due.max(opens));
+                // None of the others can go before that.
+                if due <= opens.max(now) {
+                    break;
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Delivery {
         let orphans = self.rows.values().filter(|row| row.is_on_its_way()).filter(known);
         let orphans: Vec<u64> = orphans.map(|row| row.number).collect();
         for number in orphans {
-            self.bury(number, "its destination is no longer in the settings".to_owned(), now, out);
+            self.bury(number, "its destination is no longer in the settings", now, out);
         }
     }
 }

@@ -16,7 +16,7 @@ impl Delivery {
     pub(super) fn answered(
         &mut self,
         request: RequestId,
-        verdict: Verdict,
+        verdict: &Verdict,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
@@ -26,18 +26,18 @@ impl Delivery {
         for number in batch {
             let Some(row) = self.rows.get(&number).cloned() else { continue };
             self.lane(&row.key).renewing = false;
-            match &verdict {
+            match verdict {
                 Verdict::Delivered(external) => self.told(&row, external.clone(), now, out),
                 Verdict::Retry { after, why } => {
                     let wait = self.wait(first.as_ref().unwrap_or(&row), *after, now);
                     self.failed(&row, wait, why, now, out);
                 }
                 Verdict::Anew(why) if row.anew || !row.is_on_its_way() => {
-                    self.bury(number, why.clone(), now, out);
+                    self.bury(number, why, now, out);
                 }
                 Verdict::Anew(why) => self.again(&row, why, now, out),
                 Verdict::Refused(why) | Verdict::FallBack(why) => {
-                    self.bury(number, why.clone(), now, out);
+                    self.bury(number, why, now, out);
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Delivery {
             match &mut row.state {
                 State::Told { renew_at, .. } => *renew_at = Some(not_before),
                 State::Waiting | State::Sent | State::Superseded { .. } | State::Dead { .. } => {
-                    row.state = State::Waiting
+                    row.state = State::Waiting;
                 }
             }
         });
@@ -132,17 +132,17 @@ impl Delivery {
     }
 
     /// Gives a row up here; its fall-back tells it.
-    pub(super) fn bury(&mut self, number: u64, why: String, now: Timestamp, out: &mut Vec<Output>) {
+    pub(super) fn bury(&mut self, number: u64, why: &str, now: Timestamp, out: &mut Vec<Output>) {
         let Some(row) = self.rows.get(&number).cloned() else { return };
         self.counts.dead += 1;
         let lane = self.lane(&row.key);
         lane.touched_at = now;
         lane.queue.retain(|other| *other != number);
-        let dead = State::Dead { at: now, why: why.clone() };
+        let dead = State::Dead { at: now, why: why.to_owned() };
         self.change(number, out, |row| row.state = dead);
-        out.push(Output::Dead(row.key.clone(), why.clone()));
+        out.push(Output::Dead(row.key.clone(), why.to_owned()));
         if !row.spread {
-            self.divert(&row, &why, now, out);
+            self.divert(&row, why, now, out);
         }
     }
 

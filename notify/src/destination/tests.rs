@@ -87,8 +87,8 @@ fn message(kind: Kind) -> Message {
 }
 
 /// The request with its JSON laid out.
-fn check(channel: &Channel, message: Message, previous: Option<External>, expected: &Expect) {
-    let request = request(channel, &Notice::of(message), previous.as_ref());
+fn check(channel: &Channel, message: Message, previous: Option<&External>, expected: &Expect) {
+    let request = request(channel, &Notice::of(message), previous);
     let shown = match &request {
         Request::Http(http) => {
             let body: Value = serde_json::from_slice(&http.body).unwrap();
@@ -188,7 +188,7 @@ fn slack_is_sent_an_update_as_an_edit_of_the_first_message() {
     check(
         &channel,
         message(Kind::Update),
-        previous,
+        previous.as_ref(),
         &expect![[r#"
         POST /api/chat.update
         {
@@ -259,7 +259,7 @@ fn slack_is_sent_an_end_in_the_thread_where_that_is_wanted() {
     check(
         &channel,
         message(Kind::Resolved),
-        previous,
+        previous.as_ref(),
         &expect![[r#"
         POST /api/chat.postMessage
         {
@@ -421,7 +421,7 @@ fn a_mail_of_an_end_answers_the_first_one() {
     check(
         &email(),
         message(Kind::Resolved),
-        previous,
+        previous.as_ref(),
         &expect![[r#"
         From: Gpuwarden <gpuwarden@ops.example>
         Subject: Re: [#2] P1 bert-large on node-a
@@ -656,7 +656,7 @@ fn an_end_reaches_alertmanager_as_one() {
     check(
         &alertmanager(),
         message(Kind::Resolved),
-        Some(told("2", "P1")),
+        Some(&told("2", "P1")),
         &expect![[r#"
         POST /api/v2/alerts
         [

@@ -68,13 +68,26 @@ fn answered(mail: &Mail, error: &Error) -> Result<Answer, Broken> {
     let why = format!("{}:{}: {said}", mail.host, mail.port);
     Err(if error.is_timeout() {
         Broken::Late(REPLY_WITHIN)
-    } else if error.is_tls() {
+    } else if error.is_tls() || is_handshake(error) {
         Broken::Tls(why)
     } else if error.is_response() {
         Broken::Garbled(why)
     } else {
         Broken::Unreachable(why)
     })
+}
+
+/// Whether TLS could not be agreed on, which counts as a broken connection to the library.
+fn is_handshake(error: &Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if matches!(io, Some(inner) if inner.is::<tokio_rustls::rustls::Error>()) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 fn code(code: lettre::transport::smtp::response::Code) -> u16 {

@@ -17,75 +17,75 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// The token that Slack gave.
-pub const TOKEN: &str = "xoxb-right";
+pub(crate) const TOKEN: &str = "xoxb-right";
 /// The key that PagerDuty gave.
-pub const ROUTING_KEY: &str = "R0123456789abcdef0123456789abcde";
+pub(crate) const ROUTING_KEY: &str = "R0123456789abcdef0123456789abcde";
 
 /// What was asked of a stand-in, as far as it looks at it.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    pub path: String,
-    pub authorization: String,
-    pub body: Value,
-    pub bytes: usize,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) authorization: String,
+    pub(crate) body: Value,
+    pub(crate) bytes: usize,
 }
 
 /// What a stand-in answers.
 #[derive(Debug, Clone)]
-pub struct Said {
-    pub status: u16,
-    pub retry_after: Option<u64>,
-    pub body: String,
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: String,
 }
 
 impl Said {
-    pub fn new(status: u16, body: &Value) -> Self {
+    pub(crate) fn new(status: u16, body: &Value) -> Self {
         Self { status, retry_after: None, body: body.to_string() }
     }
 }
 
 /// A clock that is moved by whoever tests. The stand-ins go by it.
 #[derive(Debug, Clone)]
-pub struct Hand(Arc<AtomicU64>);
+pub(crate) struct Hand(Arc<AtomicU64>);
 
 impl Hand {
-    pub fn at(start: Timestamp) -> Self {
+    pub(crate) fn at(start: Timestamp) -> Self {
         Self(Arc::new(AtomicU64::new(start.unix_ns())))
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_unix_ns(self.0.load(Ordering::SeqCst))
     }
 
-    pub fn set(&self, now: Timestamp) {
+    pub(crate) fn set(&self, now: Timestamp) {
         self.0.store(now.unix_ns(), Ordering::SeqCst);
     }
 }
 
 /// Slack and PagerDuty at one address.
-pub struct Standin {
-    pub port: u16,
+pub(crate) struct Standin {
+    pub(crate) port: u16,
     state: Arc<Mutex<State>>,
 }
 
 /// What the stand-ins remember.
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     /// All that was asked, with what was answered.
-    pub log: Vec<(Asked, u16)>,
+    pub(crate) log: Vec<(Asked, u16)>,
     /// Slack's messages by channel and time.
-    pub messages: BTreeMap<(String, String), Value>,
+    pub(crate) messages: BTreeMap<(String, String), Value>,
     /// PagerDuty's open alerts, and how often each rang.
-    pub alerts: BTreeMap<String, u32>,
-    pub resolved: BTreeSet<String>,
+    pub(crate) alerts: BTreeMap<String, u32>,
+    pub(crate) resolved: BTreeSet<String>,
     /// Answers that come before all rules.
-    pub outage: Vec<Said>,
+    pub(crate) outage: Vec<Said>,
     last_in_channel: BTreeMap<String, Timestamp>,
     next_ts: u64,
 }
 
 impl Standin {
-    pub async fn start(hand: Hand) -> Self {
+    pub(crate) async fn start(hand: Hand) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State::default()));
@@ -106,7 +106,7 @@ impl Standin {
         Self { port, state }
     }
 
-    pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap())
     }
 }
@@ -138,7 +138,7 @@ async fn answer(
 }
 
 /// What the real ones would answer.
-pub fn judge(asked: &Asked, state: &mut State, now: Timestamp) -> Said {
+pub(crate) fn judge(asked: &Asked, state: &mut State, now: Timestamp) -> Said {
     match asked.path.as_str() {
         "/api/chat.postMessage" | "/api/chat.update" => slack(asked, state, now),
         "/v2/enqueue" => pagerduty(asked, state),

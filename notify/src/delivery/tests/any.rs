@@ -13,7 +13,7 @@ use crate::destination::{External, Verdict};
 use crate::message::{Audience, example};
 
 /// One thing that happens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Deed {
     Ask {
         incident: u64,
