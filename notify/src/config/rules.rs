@@ -35,7 +35,7 @@ pub(super) fn policy(section: &mut Section<'_>, channel: Option<&Channel>) -> Po
     let usual = usual(channel);
     let burst = section.number("burst", u64::from(usual.rate.burst), 1..=100);
     let seconds = |n: u64| Duration::from_secs(n);
-    let every = section.duration("rate", usual.rate.every, SECOND / 20..=seconds(3600));
+    let every = section.duration("rate", usual.rate.every, SECOND / 100..=seconds(3600));
     let bundle = usual
         .bundle
         .map(|bundle| section.duration("bundle", bundle, Duration::ZERO..=seconds(600)));
@@ -63,7 +63,8 @@ fn usual(channel: Option<&Channel>) -> Policy {
         None | Some(Channel::Slack(_) | Channel::SlackWebhook(_)) => rate(1000, 1),
         Some(Channel::Email(_)) => rate(1000, 5),
         Some(Channel::PagerDuty(_)) => rate(500, 10),
-        Some(Channel::Alertmanager(_) | Channel::Webhook(_)) => rate(100, 20),
+        Some(Channel::Alertmanager(_)) => rate(20, 50),
+        Some(Channel::Webhook(_)) => rate(100, 20),
     };
     let bundles = channel.is_none_or(Channel::bundles);
     Policy {

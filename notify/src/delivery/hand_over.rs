@@ -96,10 +96,12 @@ impl Delivery {
         // What was handed over together stays together, and nothing new joins it.
         let together = |row: &&Row| {
             let due = || self.due_at(row, policy, now).is_some_and(|at| at <= now);
+            // What has something to say of itself is told by itself.
+            let plain = !row.flapping && row.diverted.is_none();
             row.number != first.number
                 && row.with == first.with
+                && (first.with.is_some() || (plain && due()))
                 && row.message.audience == first.message.audience
-                && (first.with.is_some() || due())
         };
         let rows = waiting.iter().filter_map(|(_, _, number)| self.rows.get(number));
         let batch = std::iter::once(first).chain(rows.filter(together)).take(BUNDLE_MAX);
@@ -167,25 +169,34 @@ impl Delivery {
 
     /// Tells again what would lapse.
     fn renew(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let due: Vec<u64> =
-            self.renewals.iter().take_while(|(at, _)| *at <= now).map(|(_, n)| *n).collect();
-        for number in due {
-            let Some(row) = self.rows.get(&number).cloned() else { continue };
+        while let Some(row) = self.lapsing(now).cloned() {
             let policy = self.policy(&row.key.destination);
-            let lane = self.lanes.get(&(row.key.destination.clone(), row.key.incident));
-            let newer = lane.is_some_and(|lane| !lane.queue.is_empty());
-            let renewing = lane.is_some_and(|lane| lane.renewing);
-            if newer || renewing || self.opens_at(&row.key.destination, &policy) > now {
-                continue;
-            }
             self.gates.entry(row.key.destination.clone()).or_default().pass(policy.rate, now);
-            let mut notice = self.notice(&row, &[number], &policy, now);
+            let mut notice = self.notice(&row, &[row.number], &policy, now);
             notice.late = None;
             self.lane(&row.key).renewing = true;
             let previous = self.external(&row.key);
             let key = row.key.to_string();
-            self.emit(&row.key.destination, key, notice, previous, vec![number], out);
+            self.emit(&row.key.destination, key, notice, previous, vec![row.number], out);
         }
+    }
+
+    /// What would lapse and may be told again now.
+    fn lapsing(&self, now: Timestamp) -> Option<&Row> {
+        let due = self.renewals.iter().take_while(|(at, _)| *at <= now);
+        let mut rows = due.filter_map(|(_, number)| self.rows.get(number));
+        rows.find(|row| {
+            let policy = self.policies.get(&row.key.destination);
+            let policy = policy.filter(|policy| policy.renew.is_some());
+            let open = |policy| self.opens_at(&row.key.destination, policy) <= now;
+            policy.is_some_and(open) && self.may_renew(row)
+        })
+    }
+
+    /// Whether nothing else of its incident is on its way.
+    fn may_renew(&self, row: &Row) -> bool {
+        let lane = self.lanes.get(&(row.key.destination.clone(), row.key.incident));
+        lane.is_some_and(|lane| !lane.renewing && lane.queue.is_empty())
     }
 
     /// When there is something to do next, if nothing happens before: apply a [`super::Input::Tick`]
@@ -207,12 +218,10 @@ impl Delivery {
             }
         }
         for (at, number) in &self.renewals {
-            let idle = |row: &&Row| {
-                let lane = self.lanes.get(&(row.key.destination.clone(), row.key.incident));
-                lane.is_some_and(|lane| !lane.renewing && lane.queue.is_empty())
-            };
-            if let Some(row) = self.rows.get(number).filter(idle) {
-                let policy = self.policy(&row.key.destination);
+            let idle = |row: &&Row| self.may_renew(row);
+            let Some(row) = self.rows.get(number).filter(idle) else { continue };
+            let policy = self.policy(&row.key.destination);
+            if policy.renew.is_some() {
                 note((*at).max(self.opens_at(&row.key.destination, &policy)));
             }
         }

@@ -242,7 +242,7 @@ impl Course {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn nothing_is_lost_or_told_twice_or_out_of_order_or_too_fast(deeds in deeds(false)) {
