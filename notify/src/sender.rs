@@ -39,15 +39,16 @@ pub enum NoSender {
         /// What is wrong with it.
         fault: String,
     },
-    /// Nobody could be trusted.
-    #[error("no certificate authorities: {0} (install ca-certificates, or name a notify.ca_file)")]
-    NoRoots(String),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    NoTls(String),
 }
 
 /// Sends requests. Clones share what is trusted.
 #[derive(Clone)]
 pub struct Sender {
     tls: TlsConnector,
+    trusted: usize,
     mail_roots: Arc<Vec<lettre::transport::smtp::client::Certificate>>,
 }
 
@@ -56,28 +57,30 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// The file cannot be used, or there is nobody to trust.
+    /// The file cannot be used.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, NoSender> {
-        let system = rustls_native_certs::load_native_certs();
-        let mut trusted = system.certs;
+        let mut trusted = rustls_native_certs::load_native_certs().certs;
         if let Some(file) = ca_file {
             trusted.extend(certificates(file)?);
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
-        if roots.is_empty() {
-            let why = system.errors.first().map_or("none found".to_owned(), ToString::to_string);
-            return Err(NoSender::NoRoots(why));
-        }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| NoSender::NoRoots(error.to_string()))?
+            .map_err(|error| NoSender::NoTls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
+            trusted: trusted.len(),
             mail_roots: Arc::new(mail::roots(&trusted)),
         })
+    }
+
+    /// Whether there is nobody to trust, so that nothing can be told over TLS.
+    #[must_use]
+    pub fn trusts_nobody(&self) -> bool {
+        self.trusted == 0
     }
 
     /// Sends a request; what came back, within [`ANSWER_WITHIN`].

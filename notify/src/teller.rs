@@ -20,14 +20,20 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// One for these settings; with what is wrong with the user's templates, each in a sentence.
+    /// One for these settings; with what people should know, such as what is wrong with their
+    /// templates, each in a sentence.
     ///
     /// # Errors
     ///
     /// Nothing can be sent at all.
     pub fn new(settings: Settings) -> Result<(Self, Vec<String>), NoSender> {
         let sender = Sender::new(settings.ca_file.as_deref())?;
-        let (templates, faults) = settings.templates();
+        let (templates, mut faults) = settings.templates();
+        if sender.trusts_nobody() {
+            let what =
+                "this system trusts no certificate authority, so nothing can be told over TLS";
+            faults.push(format!("{what} (install ca-certificates, or name a notify.ca_file)"));
+        }
         let named = |it: Destination| (it.name.clone(), it);
         let destinations = settings.destinations.into_iter().map(named).collect();
         Ok((Self { destinations, templates, sender }, faults))
