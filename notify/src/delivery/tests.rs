@@ -37,7 +37,7 @@ fn what_is_asked_for_twice_is_told_once() {
     scene.deliver();
     scene.ask("page", 1, Severity::P2, Kind::Page);
     scene.pass(60);
-    check(&scene, &expect!["    0 s  1/page/ops/0 P2 page"]);
+    check(&scene, &expect!["0 s  1/page/ops/0 P2 page"]);
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn what_a_destination_asks_to_wait_is_waited_for_by_all() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P1 page
-               30 s  2/page/ops/0 P1 page
-               31 s  1/page/ops/0 P1 page"#]],
+            0 s  1/page/ops/0 P1 page
+            30 s  2/page/ops/0 P1 page
+            31 s  1/page/ops/0 P1 page"#]],
     );
 }
 
@@ -100,22 +100,22 @@ fn waits_grow_and_a_page_that_only_fails_goes_to_the_fall_back_as_well() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P1 page
-                1 s  1/page/ops/0 P1 page
-                2 s  1/page/ops/0 P1 page
-                9 s  1/page/ops/0 P1 page
-               18 s  1/page/ops/0 P1 page
-               29 s  1/page/ops/0 P1 page
-               66 s  1/page/ops/0 P1 page
-              124 s  1/page/ops/0 P1 page
-              124 s  1/page/desk/0 P1 page, meant for ops: broken
-              227 s  1/page/ops/0 P1 page
-              303 s  1/page/ops/0 P1 page
-              410 s  1/page/ops/0 P1 page
-              445 s  1/page/ops/0 P1 page
-              454 s  1/page/ops/0 P1 page
-              567 s  1/page/ops/0 P1 page
-              595 s  1/page/ops/0 P1 page"#]],
+            0 s  1/page/ops/0 P1 page
+            1 s  1/page/ops/0 P1 page
+            2 s  1/page/ops/0 P1 page
+            9 s  1/page/ops/0 P1 page
+            18 s  1/page/ops/0 P1 page
+            29 s  1/page/ops/0 P1 page
+            66 s  1/page/ops/0 P1 page
+            124 s  1/page/ops/0 P1 page
+            124 s  1/page/desk/0 P1 page, meant for ops: broken
+            227 s  1/page/ops/0 P1 page
+            303 s  1/page/ops/0 P1 page
+            410 s  1/page/ops/0 P1 page
+            445 s  1/page/ops/0 P1 page
+            454 s  1/page/ops/0 P1 page
+            567 s  1/page/ops/0 P1 page
+            595 s  1/page/ops/0 P1 page"#]],
     );
     let row = scene.row("page", 1);
     assert!(row.spread && row.is_on_its_way(), "{row:?}");
@@ -195,11 +195,11 @@ fn a_message_that_is_gone_is_told_anew_once() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P2 page
-                5 s  1/u/ops/0 P2 update, after ts1
-                6 s  1/u/ops/0 P2 update
-               10 s  dead 1/u/ops/0: message_not_found
-               10 s  1/u/desk/0 P2 update, meant for ops: message_not_found"#]],
+            0 s  1/page/ops/0 P2 page
+            5 s  1/u/ops/0 P2 update, after ts1
+            6 s  1/u/ops/0 P2 update
+            10 s  dead 1/u/ops/0: message_not_found
+            10 s  1/u/desk/0 P2 update, meant for ops: message_not_found"#]],
     );
 }
 
@@ -215,8 +215,8 @@ fn incidents_that_come_within_seconds_are_one_message_after_the_first() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P3 page
-               20 s  2/page/ops/0 P3 page + #3 page + #4 page"#]],
+            0 s  1/page/ops/0 P3 page
+            20 s  2/page/ops/0 P3 page + #3 page + #4 page"#]],
     );
 }
 
@@ -231,9 +231,9 @@ fn what_is_more_urgent_does_not_wait_for_a_bundle() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P3 page
-                2 s  3/page/ops/0 P1 page
-               20 s  2/page/ops/0 P3 page"#]],
+            0 s  1/page/ops/0 P3 page
+            2 s  3/page/ops/0 P1 page
+            20 s  2/page/ops/0 P3 page"#]],
     );
 }
 
@@ -254,11 +254,11 @@ fn a_bundle_stays_together_when_it_is_tried_again_and_after_a_crash() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P3 page
-                5 s  2/page/ops/0 P3 page + #3 page
-                9 s  crash
-                9 s  2/page/ops/0 P3 page + #3 page
-               14 s  4/page/ops/0 P3 page"#]],
+            0 s  1/page/ops/0 P3 page
+            5 s  2/page/ops/0 P3 page + #3 page
+            9 s  crash
+            9 s  2/page/ops/0 P3 page + #3 page
+            14 s  4/page/ops/0 P3 page"#]],
     );
 }
 
@@ -293,14 +293,14 @@ fn what_comes_and_goes_says_so_once_and_then_only_when_it_is_calm() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page-0/ops/0 P2 page
-               30 s  1/over-0/ops/0 P2 resolved, after ts1
-               60 s  1/page-1/ops/0 P2 page, after ts1
-               90 s  1/over-1/ops/0 P2 resolved, after ts1
-              120 s  1/page-2/ops/0 P2 page, after ts1
-              150 s  1/over-2/ops/0 P2 resolved, after ts1
-              180 s  1/page-3/ops/0 P2 page, after ts1, flapping
-             1050 s  1/over-7/ops/0 P2 resolved, after ts1"#]],
+            0 s  1/page-0/ops/0 P2 page
+            30 s  1/over-0/ops/0 P2 resolved, after ts1
+            60 s  1/page-1/ops/0 P2 page, after ts1
+            90 s  1/over-1/ops/0 P2 resolved, after ts1
+            120 s  1/page-2/ops/0 P2 page, after ts1
+            150 s  1/over-2/ops/0 P2 resolved, after ts1
+            180 s  1/page-3/ops/0 P2 page, after ts1, flapping
+            1050 s  1/over-7/ops/0 P2 resolved, after ts1"#]],
     );
 }
 
@@ -349,8 +349,8 @@ fn in_quiet_hours_what_is_not_urgent_waits_and_what_ended_meanwhile_is_told_as_t
         &scene,
         &expect![[r#"
             0 s  3/page/ops/0 P1 page
-        25200 s  1/page/ops/0 P3 page, late 
-        25201 s  2/over/ops/0 P3 resolved, late "#]],
+            25200 s  1/page/ops/0 P3 page, late 
+            25201 s  2/over/ops/0 P3 resolved, late "#]],
     );
 }
 
@@ -379,10 +379,10 @@ fn an_alert_is_told_again_before_it_lapses_until_it_is_over() {
     check(
         &scene,
         &expect![[r#"
-                0 s  1/page/ops/0 P2 page
-              100 s  1/page/ops/0 P2 page, after ts1
-              200 s  1/page/ops/0 P2 page, after ts1
-              250 s  1/over/ops/0 P2 resolved, after ts1"#]],
+            0 s  1/page/ops/0 P2 page
+            100 s  1/page/ops/0 P2 page, after ts1
+            200 s  1/page/ops/0 P2 page, after ts1
+            250 s  1/over/ops/0 P2 resolved, after ts1"#]],
     );
 }
 

@@ -115,7 +115,7 @@ impl Scene {
 
     fn say(&mut self, what: &str) {
         let at = self.now.since(self.start).as_secs();
-        self.told.push(format!("{at:>5} s  {what}"));
+        self.told.push(format!("{at} s  {what}"));
     }
 
     /// The oldest request is answered like this.
