@@ -1,9 +1,9 @@
-"""Installs the real peers into a cache folder: Triton, Prometheus, Alertmanager, node_exporter, nvidia-ml-py.
+"""Installs the real peers into a cache folder: Triton, Prometheus, Alertmanager, node_exporter, nvidia-ml-py, aiosmtpd.
 
 Nothing is installed system-wide, except Debian's shared libraries that Triton needs, and those only when they are
 missing and we are root. Every step leaves its product in one rename, so a run that was cut short is simply run again.
 
-    python3 tests/peers/install.py [triton|prometheus|nvml-ml-py|all]
+    python3 tests/peers/install.py [triton|prometheus|nvml-ml-py|smtp|all]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PYTHON = "3.11"
 TRITON_WHEEL = "nvidia-pytriton==0.7.0"
 NUMPY = "numpy<2"
 NVML_BINDINGS = "nvidia-ml-py"
+SMTP_SERVER = "aiosmtpd==1.4.6"
 DEBIAN_PEERS = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 SHARED_LIBRARIES = {
     "libz.so.1": "zlib1g",
@@ -97,6 +98,12 @@ class Cache:
         """Raises `NotInstalled` unless `import pynvml` works in the environment."""
         self._need(self.venv / ".nvidia-ml-py", "nvml-ml-py")
 
+    def need_smtp(self) -> None:
+        """Raises `NotInstalled` unless the mail server is there, and what makes its certificates."""
+        self._need(self.venv / ".aiosmtpd", "smtp")
+        if not shutil.which("openssl"):
+            raise NotInstalled("openssl is missing; run: python3 tests/peers/install.py smtp")
+
     def _need(self, path: Path, peer: str) -> None:
         if not path.exists():
             raise NotInstalled(f"{path} is missing; run: python3 tests/peers/install.py {peer}")
@@ -131,10 +138,19 @@ def install_nvml_bindings(cache: Cache) -> None:
     _say("nvml-ml-py", cache.python)
 
 
+def install_smtp(cache: Cache) -> None:
+    """A mail server that asks for TLS and a login, and what makes its certificates."""
+    ensure_venv(cache)
+    ensure_package(cache, SMTP_SERVER, stamp=".aiosmtpd")
+    _apt_install([] if shutil.which("openssl") else ["openssl"])
+    _say("smtp", cache.python)
+
+
 INSTALLERS: dict[str, Callable[[Cache], None]] = {
     "triton": install_triton,
     "prometheus": install_prometheus,
     "nvml-ml-py": install_nvml_bindings,
+    "smtp": install_smtp,
 }
 
 

@@ -8,11 +8,12 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Directories whose sources are the product. The rest of the workspace is tests and tools.
-const PRODUCT: [&str; 6] = [
+const PRODUCT: [&str; 7] = [
     "proto/src/",
     "agent/src/",
     "aggregator/src/",
     "cli/src/",
+    "notify/src/",
     "tests/sim/src/",
     "tests/nvml-standin/src/",
 ];
