@@ -5,7 +5,7 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 27] = [
+const PURE: [&str; 28] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
@@ -33,6 +33,7 @@ const PURE: [&str; 27] = [
     "aggregator/src/replay/drive*",
     "aggregator/src/escalate*",
     "aggregator/src/review*",
+    "respond/src/*",
 ];
 const IMPURE_PATHS: [&str; 10] = [
     "tokio",

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Directories whose sources are the product. The rest of the workspace is tests and tools.
-const PRODUCT: [&str; 6] = [
+const PRODUCT: [&str; 7] = [
     "proto/src/",
     "agent/src/",
+    "respond/src/",
     "aggregator/src/",
     "cli/src/",
     "tests/sim/src/",
