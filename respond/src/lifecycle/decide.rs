@@ -6,6 +6,7 @@ use gpuwarden_proto::vocab::Severity;
 use super::{
     ActionItem, Actor, Command, Event, Facts, Lifecycle, Order, Refusal, Stage, Terms, What,
 };
+use crate::checklist::Item;
 
 /// The longest text that is kept, in bytes.
 const TEXT_MAX_BYTES: usize = 4096;
@@ -250,7 +251,14 @@ impl Asked<'_> {
         };
         self.at(name, &stages, instead)?;
         let mut missing = self.cause();
-        let open = self.state.checklist.missing(self.state.worst);
+        let actions = !self.state.actions.is_empty();
+        // Of these two more is told below than that their box is open.
+        let told = |item: &Item| match item {
+            Item::RootCauseDocumented => true,
+            Item::ActionsTracked => actions,
+            _ => false,
+        };
+        let open = self.state.checklist.missing(self.state.worst).filter(|item| !told(item));
         missing.extend(open.map(|item| format!("{item} is not ticked (check {item})")));
         let untracked = self.state.actions.iter().filter(|action| !action.is_tracked());
         missing.extend(untracked.map(|action| {

@@ -143,7 +143,8 @@ fn each_command_at_each_stage_of_a_p2() {
         add-action      =    =    =    =    =    =    =    =    =    =    -    -    -
         assign-action   ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    -    -    -
         finish-action   ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    ?
-        check           =    =    =    =    =    =    =    =    =    =    -    -    -"#]].assert_eq(&table(Severity::P2));
+        check           =    =    =    =    =    =    =    =    =    =    -    -    -"#]]
+    .assert_eq(&table(Severity::P2));
 }
 
 #[test]
@@ -171,7 +172,8 @@ fn each_command_at_each_stage_of_a_p4() {
         add-action      =    =    =    =    =    =    =    =    =    =    -    -    -
         assign-action   ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    -    -    -
         finish-action   ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    ?    ?
-        check           =    =    =    =    =    =    =    =    =    =    -    -    -"#]].assert_eq(&table(Severity::P4));
+        check           =    =    =    =    =    =    =    =    =    =    -    -    -"#]]
+    .assert_eq(&table(Severity::P4));
 }
 
 fn check(state: &mut Lifecycle, by: &str, command: Command, expected: Expect) {
@@ -200,7 +202,7 @@ fn nothing_is_resolved_while_members_fire_but_by_a_person_with_a_reason() {
 fn closing_says_all_that_is_missing_and_what_to_do() {
     let mut state = at_stage(Stage::Resolved, Severity::P3);
     take(&mut state, "ann", Command::AddAction { kind: ActionKind::Detect, text: text() }).unwrap();
-    check(&mut state, "ann", Command::Close, expect!["#1 cannot close yet: the root cause is not said (set-root-cause); on-call-notified is not ticked (check on-call-notified); runbook-executed is not ticked (check runbook-executed); root-cause-documented is not ticked (check root-cause-documented); actions-tracked is not ticked (check actions-tracked); action 1 has no owner and date (assign-action 1)"]);
+    check(&mut state, "ann", Command::Close, expect!["#1 cannot close yet: the root cause is not said (set-root-cause); on-call-notified is not ticked (check on-call-notified); runbook-executed is not ticked (check runbook-executed); action 1 has no owner and date (assign-action 1)"]);
 }
 
 #[test]
@@ -208,21 +210,43 @@ fn p1_and_p2_pass_a_review_also_when_they_were_lowered_since() {
     let mut state = at_stage(Stage::Responding, Severity::P1);
     take(&mut state, "ann", Command::Regrade { to: Severity::P4, reason: text() }).unwrap();
     take(&mut state, "ann", Command::Resolve { reason: text(), force: false }).unwrap();
-    check(&mut state, "ann", Command::Close, expect!["#1 was P1, which is not done without a review: open-review first"]);
-    check(&mut state, "ann", Command::Improve, expect!["#1 was P1, which is not done without a review: open-review first"]);
+    check(
+        &mut state,
+        "ann",
+        Command::Close,
+        expect!["#1 was P1, which is not done without a review: open-review first"],
+    );
+    check(
+        &mut state,
+        "ann",
+        Command::Improve,
+        expect!["#1 was P1, which is not done without a review: open-review first"],
+    );
 }
 
 #[test]
 fn nobody_approves_their_own_review() {
     let mut state = at_stage(Stage::InReview, Severity::P2);
-    check(&mut state, "ann", Command::ApproveReview, expect!["ann wrote the review: somebody else approves it"]);
+    check(
+        &mut state,
+        "ann",
+        Command::ApproveReview,
+        expect!["ann wrote the review: somebody else approves it"],
+    );
     assert!(take(&mut state, "lea", Command::ApproveReview).is_ok());
 }
 
 #[test]
 fn a_review_is_held_within_48_hours_of_the_end() {
     let mut state = at_stage(Stage::Resolved, Severity::P2);
-    check(&mut state, "ann", Command::ScheduleReview { at: at(10 + 48 * 60 + 1) }, expect!["the review is to be held between 2026-11-23T10:10:00.000Z and 2026-11-25T10:10:00.000Z"]);
+    check(
+        &mut state,
+        "ann",
+        Command::ScheduleReview { at: at(10 + 48 * 60 + 1) },
+        expect![
+            "the review is to be held between 2026-11-23T10:10:00.000Z and 2026-11-25T10:10:00.000Z"
+        ],
+    );
     assert!(take(&mut state, "ann", Command::ScheduleReview { at: at(10 + 48 * 60) }).is_ok());
 }
 
