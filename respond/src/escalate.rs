@@ -37,7 +37,7 @@ pub use policy::{Ladder, Pages, Policy, Rung};
 pub use step::{Decision, Page, PageId, Silent, Step, Why};
 
 /// Decisions that are kept of one incident; the oldest go first and are counted.
-const DECISIONS_MAX: usize = 256;
+const DECISIONS_MAX: usize = 128;
 
 /// What escalation goes by.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,12 @@ pub struct Desk<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// There is an incident.
-    Opened(Severity),
+    Opened {
+        /// How urgent it is.
+        severity: Severity,
+        /// By what all of it is held back, as people say it.
+        held_by: Option<String>,
+    },
     /// It is more or less urgent than it was.
     Severity(Severity),
     /// Somebody has taken it.
@@ -91,7 +96,12 @@ pub enum Input {
     /// It is over, or goes on as another.
     Resolved,
     /// It was over, and is not.
-    Reopened(Severity),
+    Reopened {
+        /// How urgent it is.
+        severity: Severity,
+        /// By what all of it is held back, as people say it.
+        held_by: Option<String>,
+    },
     /// Time has passed.
     Tick,
 }

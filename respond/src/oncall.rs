@@ -132,7 +132,9 @@ impl Schedule {
         list
     }
 
-    fn who(&self, overrides: &[Override], at: Timestamp) -> (Option<PersonName>, Because) {
+    /// Who is on at an instant, and why. Costs a fraction of [`Schedule::on`], which looks ahead.
+    #[must_use]
+    pub fn who(&self, overrides: &[Override], at: Timestamp) -> (Option<PersonName>, Because) {
         let mine = overrides.iter().filter(|each| each.schedule == self.name);
         let current = mine.filter(|each| each.span().holds(at)).max_by_key(|each| each.made_at);
         if let Some(Override { who, by, .. }) = current {

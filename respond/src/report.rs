@@ -93,8 +93,8 @@ pub fn weeks(cases: &[Case], calendar: &Calendar) -> BTreeMap<(Date, Option<Serv
 }
 
 fn week(cases: &[&Case]) -> Week {
-    let of = |duration: fn(&Course) -> Option<Duration>| {
-        Durations::of(cases.iter().filter_map(|case| duration(&case.course)).collect())
+    let of = |duration: fn(Course) -> Option<Duration>| {
+        Durations::of(cases.iter().filter_map(|case| duration(case.course)).collect())
     };
     Week {
         incidents: cases.len(),

@@ -45,25 +45,25 @@ pub struct Course {
 impl Course {
     /// From when it began to when we said so.
     #[must_use]
-    pub fn to_detect(&self) -> Duration {
+    pub fn to_detect(self) -> Duration {
         self.detected_at.since(self.began_at)
     }
 
     /// From detection to acknowledgement.
     #[must_use]
-    pub fn to_acknowledge(&self) -> Option<Duration> {
+    pub fn to_acknowledge(self) -> Option<Duration> {
         self.acknowledged_at.map(|at| at.since(self.detected_at))
     }
 
     /// From detection to mitigation, or to the end where nobody said that it was mitigated.
     #[must_use]
-    pub fn to_mitigate(&self) -> Option<Duration> {
+    pub fn to_mitigate(self) -> Option<Duration> {
         self.mitigated_at.or(self.resolved_at).map(|at| at.since(self.detected_at))
     }
 
     /// From detection to the end.
     #[must_use]
-    pub fn to_resolve(&self) -> Option<Duration> {
+    pub fn to_resolve(self) -> Option<Duration> {
         self.resolved_at.map(|at| at.since(self.detected_at))
     }
 }

@@ -39,13 +39,13 @@ struct Climb<'a> {
 impl Climb<'_> {
     fn take_up(&mut self, input: Input) {
         match input {
-            Input::Opened(severity) if self.state.phase == Phase::New => {
-                self.open(severity, Why::Opened);
+            Input::Opened { severity, held_by } if self.state.phase == Phase::New => {
+                self.open(severity, held_by, Why::Opened);
             }
-            Input::Reopened(severity) if self.state.phase == Phase::Over => {
-                self.open(severity, Why::Reopened);
+            Input::Reopened { severity, held_by } if self.state.phase == Phase::Over => {
+                self.open(severity, held_by, Why::Reopened);
             }
-            Input::Opened(_) | Input::Reopened(_) => {}
+            Input::Opened { .. } | Input::Reopened { .. } => {}
             Input::Severity(severity) => self.regrade(severity),
             Input::Acknowledged { by, version, until } => self.acknowledge(by, version, until),
             Input::DomainJoined(domain) => self.widen(domain),
@@ -87,15 +87,21 @@ impl Climb<'_> {
             }
             (TimerKind::Management, _) => {
                 let lasted = self.state.critical_since.map(|since| self.now.since(since));
-                self.tell_management(Why::Critical { lasted: lasted.unwrap_or_default() });
+                self.tell_management(&Why::Critical { lasted: lasted.unwrap_or_default() });
             }
             _ => {}
         }
     }
 
-    fn open(&mut self, severity: Severity, why: Why) {
+    fn open(&mut self, severity: Severity, held_by: Option<String>, why: Why) {
         self.state.severity = severity;
         self.state.critical_since = None;
+        if let Some(by) = held_by {
+            // What was answered before is not answered now.
+            self.state.version += 1;
+            self.state.phase = Phase::Held { by: by.clone(), resume: Resume::Climb };
+            return self.not_paged(None, Silent::HeldBack { by });
+        }
         self.watch_critical();
         self.begin(why, Level::L1);
     }
@@ -327,7 +333,7 @@ impl Climb<'_> {
             };
             self.not_paged(Some(level), silent);
         }
-        for (person, schedule, shift) in on {
+        for (person, schedule, because) in on {
             let same = |paged: &&Paged| paged.person == person && paged.level == level;
             if self.state.paged.iter().any(|paged| same(&paged)) {
                 self.not_paged(Some(level), Silent::AlreadyPaged { person });
@@ -337,7 +343,7 @@ impl Climb<'_> {
             self.state.paged.push(Paged { person: person.clone(), level, failed: false });
             let (incident, round) = (self.state.incident, self.state.round);
             let id = PageId { incident, round, level, person };
-            let (version, because) = (self.state.version, shift.because);
+            let version = self.state.version;
             self.decide(Step::Page(Page { id, version, schedule, because, why: why.clone() }));
         }
         self.state.paged.iter().any(|paged| paged.level == level && !paged.failed)
@@ -358,17 +364,17 @@ impl Climb<'_> {
 
     fn exhaust(&mut self) {
         if self.state.severity == Severity::P1 && !self.state.management_told {
-            self.tell_management(Why::LastResort);
+            self.tell_management(&Why::LastResort);
         }
         self.cancel(|kind| LADDER.contains(&kind));
         self.state.phase = Phase::Exhausted;
         self.decide(Step::Exhausted { rounds: self.state.tries });
     }
 
-    fn tell_management(&mut self, why: Why) {
+    fn tell_management(&mut self, why: &Why) {
         self.cancel(|kind| kind == TimerKind::Management);
         self.state.management_told = true;
-        self.page_level(Level::Management, &why);
+        self.page_level(Level::Management, why);
     }
 
     fn ladder(&self) -> &Ladder {

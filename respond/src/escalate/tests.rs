@@ -83,7 +83,7 @@ fn story(roster_text: &str, text: &str) -> Story {
             story.tell(due, steps);
         }
         let input = input(words, &story.state);
-        let over = story.state.phase == Phase::Over && !matches!(input, Input::Reopened(_));
+        let over = story.state.phase == Phase::Over && !matches!(input, Input::Reopened { .. });
         let (state, steps) = next(&story.state, input, desk, minute(at));
         assert!(!over || !steps.iter().any(|step| matches!(step, Step::Page(_))), "{text}");
         story.state = state;
@@ -96,8 +96,12 @@ fn input(words: &str, state: &Escalation) -> Input {
     let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
     let level = || Level::ALL.into_iter().find(|level| level.as_str() == rest).unwrap();
     match word {
-        "opened" => Input::Opened(rest.parse().unwrap()),
-        "reopened" => Input::Reopened(rest.parse().unwrap()),
+        "opened" => Input::Opened { severity: rest.parse().unwrap(), held_by: None },
+        "hidden" => {
+            let held_by = Some("maintenance S7".to_owned());
+            Input::Opened { severity: rest.parse().unwrap(), held_by }
+        }
+        "reopened" => Input::Reopened { severity: rest.parse().unwrap(), held_by: None },
         "severity" => Input::Severity(rest.parse().unwrap()),
         "ack" => Input::Acknowledged { by: rest.to_owned(), version: state.version, until: None },
         "oldack" => {
@@ -124,7 +128,7 @@ fn input(words: &str, state: &Escalation) -> Input {
     }
 }
 
-fn check(roster: &str, text: &str, expected: Expect) {
+fn check(roster: &str, text: &str, expected: &Expect) {
     let Story { told, .. } = story(roster, text);
     let lines = told.iter().map(|(at, step)| format!("{at}: {step}"));
     expected.assert_eq(&lines.collect::<Vec<_>>().join("\n"));
@@ -135,7 +139,7 @@ fn a_p1_that_nobody_answers_goes_up_to_the_lead_and_then_around_again() {
     check(
         ALL,
         "0 opened P1; 21 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             5: ben paged as L2 (l2-0, layer weeks): L1 did not answer within 5 min
             10: cem paged as L3 (l3-0, layer weeks): L2 did not answer within 5 min
@@ -148,19 +152,19 @@ fn p2_ends_at_l2_and_p3_and_p4_at_l1() {
     check(
         ALL,
         "0 opened P2; 39 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             20: ben paged as L2 (l2-0, layer weeks): L1 did not answer within 20 min"#]],
     );
     check(
         ALL,
         "0 opened P3; 119 tick",
-        expect!["0: ann paged as L1 (l1-0, layer weeks): the incident was opened"],
+        &expect!["0: ann paged as L1 (l1-0, layer weeks): the incident was opened"],
     );
     check(
         ALL,
         "0 opened P4; 119 tick",
-        expect!["0: ann paged as L1 (l1-0, layer weeks): the incident was opened"],
+        &expect!["0: ann paged as L1 (l1-0, layer weeks): the incident was opened"],
     );
 }
 
@@ -169,7 +173,7 @@ fn a_p1_that_lasts_for_hours_goes_to_management_whoever_has_taken_it() {
     check(
         ALL,
         "0 opened P1; 1 ack ann; 29 ack ann; 58 ack ann; 87 ack ann; 116 ack ann; 121 tick",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         1: taken by ann until 2026-11-23 10:31 UTC
         29: taken by ann until 2026-11-23 10:59 UTC
@@ -185,7 +189,7 @@ fn when_all_rounds_are_over_nobody_is_left_and_that_is_said() {
     check(
         "l1=ann",
         "0 opened P3; 1000 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             120: ann paged as L1 (l1-0, layer weeks): nobody answered; this is round 2
             240: ann paged as L1 (l1-0, layer weeks): nobody answered; this is round 3
@@ -198,7 +202,7 @@ fn an_acknowledgement_ends_and_people_are_paged_again() {
     check(
         ALL,
         "0 opened P1; 2 ack ann; 33 tick",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         2: taken by ann until 2026-11-23 10:32 UTC
         32: ann paged as L1 (l1-0, layer weeks): ann's acknowledgement ended"#]],
@@ -210,7 +214,7 @@ fn worse_or_wider_than_what_was_taken_clears_the_acknowledgement() {
     check(
         ALL,
         "0 opened P3; 2 ack ann; 10 severity P2; 11 ack ann; 12 domain rack r7",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         2: taken by ann until 2026-11-23 18:02 UTC
         10: ann paged as L1 (l1-0, layer weeks): it rose from P3 to P2
@@ -224,7 +228,7 @@ fn a_late_acknowledgement_stops_no_newer_page() {
     check(
         ALL,
         "0 opened P2; 2 ack ann; 10 severity P1; 11 oldack ann; 16 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             2: taken by ann until 2026-11-23 12:02 UTC
             10: ann paged as L1 (l1-0, layer weeks): it rose from P2 to P1
@@ -238,7 +242,7 @@ fn what_gets_worse_while_people_are_called_is_told_to_all_who_were_called() {
     check(
         ALL,
         "0 opened P2; 21 severity P1; 32 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             20: ben paged as L2 (l2-0, layer weeks): L1 did not answer within 20 min
             21: ann paged as L1 (l1-0, layer weeks): it rose from P2 to P1
@@ -252,7 +256,7 @@ fn more_of_the_same_does_not_begin_the_way_up_anew() {
     check(
         ALL,
         "0 opened P1; 4 domain node-b; 6 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             4: nobody paged: people are being paged already
             5: ben paged as L2 (l2-0, layer weeks): L1 did not answer within 5 min"#]],
@@ -264,7 +268,7 @@ fn a_level_with_nobody_is_passed_over_at_once_and_that_is_said() {
     check(
         "l1=- l3=cem",
         "0 opened P1; 1 tick",
-        expect![[r#"
+        &expect![[r#"
         0: L1 not paged: nobody is on call in l1-0
         0: L2 not paged: no schedule answers there
         0: cem paged as L3 (l3-0, layer weeks): nobody is on call at L2"#]],
@@ -272,7 +276,7 @@ fn a_level_with_nobody_is_passed_over_at_once_and_that_is_said() {
     check(
         "l1=- l2=ben",
         "0 opened P3; 1 tick",
-        expect![[r#"
+        &expect![[r#"
         0: L1 not paged: nobody is on call in l1-0
         0: ben paged as L2 (l2-0, layer weeks): nobody is on call at L1"#]],
     );
@@ -283,7 +287,7 @@ fn with_nobody_at_all_that_is_said_at_once_and_tried_again() {
     check(
         "l1=-",
         "0 opened P2; 21 tick",
-        expect![[r#"
+        &expect![[r#"
             0: L1 not paged: nobody is on call in l1-0
             0: L2 not paged: no schedule answers there
             0: L3 not paged: no schedule answers there
@@ -302,7 +306,7 @@ fn a_page_that_is_not_delivered_goes_to_the_next_level_unless_somebody_else_has_
     check(
         ALL,
         "0 opened P1; 1 failed; 6 tick",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         1: page #1/1/l1/ann was not delivered
         1: ben paged as L2 (l2-0, layer weeks): the page to ann was not delivered"#]],
@@ -310,7 +314,7 @@ fn a_page_that_is_not_delivered_goes_to_the_next_level_unless_somebody_else_has_
     check(
         "l1=ann+abe l2=ben",
         "0 opened P1; 1 failed; 4 tick",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         0: abe paged as L1 (l1-1, layer weeks): the incident was opened
         1: page #1/1/l1/abe was not delivered"#]],
@@ -322,7 +326,7 @@ fn a_p4_waits_for_working_hours() {
     check(
         ALL,
         "480 opened P4; 500 domain node-b; 1400 tick",
-        expect![[r#"
+        &expect![[r#"
         480: nobody paged: it waits for working hours, which begin 2026-11-24 09:00 UTC
         500: nobody paged: it waits for working hours, which begin 2026-11-24 09:00 UTC
         1380: ann paged as L1 (l1-0, layer weeks): working hours began"#]],
@@ -334,7 +338,7 @@ fn what_is_held_back_pages_nobody_until_it_is_shown_again() {
     check(
         ALL,
         "0 opened P1; 2 held; 60 severity P2; 70 shown; 71 tick",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         2: nobody paged: it is held back by maintenance S7
         70: ann paged as L1 (l1-0, layer weeks): it is not held back any more"#]],
@@ -342,13 +346,16 @@ fn what_is_held_back_pages_nobody_until_it_is_shown_again() {
     check(
         ALL,
         "0 opened P1; 2 ack ann; 5 held; 10 shown; 40 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             2: taken by ann until 2026-11-23 10:32 UTC
             5: nobody paged: it is held back by maintenance S7
             32: ann paged as L1 (l1-0, layer weeks): ann's acknowledgement ended
             37: ben paged as L2 (l2-0, layer weeks): L1 did not answer within 5 min"#]],
     );
+    check(ALL, "0 hidden P1; 60 tick; 70 shown", &expect![[r#"
+        0: nobody paged: it is held back by maintenance S7
+        70: ann paged as L1 (l1-0, layer weeks): it is not held back any more"#]]);
 }
 
 #[test]
@@ -356,7 +363,7 @@ fn a_person_may_ask_for_any_level_and_the_way_up_goes_on_from_there() {
     check(
         ALL,
         "0 opened P1; 2 jump l2; 8 tick",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             2: ben paged as L2 (l2-0, layer weeks): lea asked for this level
             7: cem paged as L3 (l3-0, layer weeks): L2 did not answer within 5 min"#]],
@@ -364,7 +371,7 @@ fn a_person_may_ask_for_any_level_and_the_way_up_goes_on_from_there() {
     check(
         ALL,
         "0 opened P3; 2 ack ann; 3 jump l3; 20 tick",
-        expect![[r#"
+        &expect![[r#"
         0: ann paged as L1 (l1-0, layer weeks): the incident was opened
         2: taken by ann until 2026-11-23 18:02 UTC
         3: cem paged as L3 (l3-0, layer weeks): lea asked for this level"#]],
@@ -376,7 +383,7 @@ fn nothing_is_paged_for_what_is_mitigated_or_over_until_it_is_back() {
     check(
         ALL,
         "0 opened P1; 2 mitigated; 60 domain rack r1; 61 resolved; 90 severity P1; 91 ack ann; 100 reopened P2",
-        expect![[r#"
+        &expect![[r#"
             0: ann paged as L1 (l1-0, layer weeks): the incident was opened
             60: ann paged as L1 (l1-0, layer weeks): rack r1 joined, which fails by itself
             91: ann answered version 2 too late: nothing stops for it

@@ -7,7 +7,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{DestinationName, PersonName, ScheduleName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use super::{Override, Schedule, Shift};
+use super::{Because, Override, Schedule};
 
 /// Whom an incident is taken to, as the handbook has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,15 +102,14 @@ impl Roster {
         service: Option<&ServiceName>,
         overrides: &[Override],
         at: Timestamp,
-    ) -> Vec<(PersonName, ScheduleName, Shift)> {
-        let mut on: Vec<(PersonName, ScheduleName, Shift)> = Vec::new();
+    ) -> Vec<(PersonName, ScheduleName, Because)> {
+        let mut on: Vec<(PersonName, ScheduleName, Because)> = Vec::new();
         for name in self.schedules_of(level, service) {
-            let shift = self.schedules.get(name).map(|schedule| schedule.on(overrides, at));
-            let Some(shift) = shift else { continue };
-            if let Some(who) = shift.who.clone()
+            let found = self.schedules.get(name).map(|schedule| schedule.who(overrides, at));
+            if let Some((Some(who), because)) = found
                 && on.iter().all(|(known, ..)| *known != who)
             {
-                on.push((who, name.clone(), shift));
+                on.push((who, name.clone(), because));
             }
         }
         on

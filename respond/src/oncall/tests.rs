@@ -42,7 +42,7 @@ fn check_shifts(
     overrides: &[Override],
     from: &str,
     to: &str,
-    expected: Expect,
+    expected: &Expect,
 ) {
     let shifts = schedule.shifts(overrides, at(from), at(to));
     let told: Vec<String> = shifts.iter().map(|shift| shift.sentence(&schedule.zone)).collect();
@@ -58,7 +58,7 @@ fn turns_change_at_the_same_local_time_on_both_sides_of_a_change_of_clocks() {
         &[],
         "2026-03-27T08:00:00Z",
         "2026-03-31T06:00:00Z",
-        expect![[r#"
+        &expect![[r#"
         ann until Sat 2026-03-28 09:00 (layer days)
         ben until Sun 2026-03-29 09:00 (layer days)
         ann until Mon 2026-03-30 09:00 (layer days)
@@ -73,7 +73,7 @@ fn turns_change_at_the_same_local_time_on_both_sides_of_a_change_of_clocks() {
         &[],
         "2026-10-31T13:00:00Z",
         "2026-11-02T14:00:00Z",
-        expect![[r#"
+        &expect![[r#"
         ann until Sat 2026-10-31 21:00 (layer halves)
         ben until Sun 2026-11-01 09:00 (layer halves)
         ann until Sun 2026-11-01 21:00 (layer halves)
@@ -90,7 +90,7 @@ fn a_hand_over_at_a_time_that_is_skipped_happens_when_clocks_jump() {
         &[],
         "2026-03-28T12:00:00Z",
         "2026-03-30T12:00:00Z",
-        expect![[r#"
+        &expect![[r#"
         ann until Sun 2026-03-29 03:00 (layer days)
         ben until Mon 2026-03-30 02:30 (layer days)
         ann until Tue 2026-03-31 02:30 (layer days)"#]],
@@ -104,7 +104,7 @@ fn the_first_layer_that_has_somebody_counts() {
         &[],
         "2026-01-09T10:00:00Z",
         "2026-01-12T20:00:00Z",
-        expect![[r#"
+        &expect![[r#"
         ann until Fri 2026-01-09 20:00 (layer weeks)
         dan until Sat 2026-01-10 08:00 (layer nights)
         ann until Mon 2026-01-12 09:00 (layer weeks)
@@ -124,7 +124,7 @@ fn an_override_outweighs_layers_and_the_last_one_made_outweighs_others() {
         &overrides,
         "2026-01-09T10:00:00Z",
         "2026-01-09T19:30:00Z",
-        expect![[r#"
+        &expect![[r#"
         ann until Fri 2026-01-09 13:00 (layer weeks)
         fay until Fri 2026-01-09 15:00 (override by lea)
         gil until Fri 2026-01-09 16:00 (override by lea)

@@ -118,7 +118,8 @@ fn a_draft_says_what_is_known_and_marks_what_people_must_write() {
         | # | type | what | owner | due | done |
         | --- | --- | --- | --- | --- | --- |
         | 1 | prevent | a second replica | ben | _to be written_ |  |
-    "#]].assert_eq(&markdown(&facts()));
+    "#]]
+    .assert_eq(&markdown(&facts()));
 }
 
 #[test]

@@ -177,8 +177,10 @@ impl Clock {
             }
             (Input::ShownAgain, Phase::Stopped { since }) => {
                 self.phase = Phase::Running;
-                let from = self.from.after(now.since(since));
-                self.count(from, terms)
+                let (from, told) = (self.from.after(now.since(since)), self.standing);
+                let effects = self.count(from, terms);
+                self.standing = told;
+                effects
             }
             (Input::Reopened, Phase::Settled) => {
                 self.phase = Phase::Running;
@@ -304,11 +306,11 @@ impl Clock {
         let before = self.standing;
         while let Some(timer) = self.timers.take_due(now) {
             effects.push(Effect::Timer(TimerWord::Fired(timer.id)));
-            self.standing = match timer.id.kind {
+            self.standing = self.standing.max(match timer.id.kind {
                 TimerKind::AtRiskHalf => Standing::AtRiskHalf,
                 TimerKind::AtRiskFourFifths => Standing::AtRiskFourFifths,
                 _ => Standing::Breached,
-            };
+            });
         }
         if self.standing > before {
             effects.push(Effect::Stands(self.standing));
