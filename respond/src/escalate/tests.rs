@@ -353,9 +353,13 @@ fn what_is_held_back_pages_nobody_until_it_is_shown_again() {
             32: ann paged as L1 (l1-0, layer weeks): ann's acknowledgement ended
             37: ben paged as L2 (l2-0, layer weeks): L1 did not answer within 5 min"#]],
     );
-    check(ALL, "0 hidden P1; 60 tick; 70 shown", &expect![[r#"
+    check(
+        ALL,
+        "0 hidden P1; 60 tick; 70 shown",
+        &expect![[r#"
         0: nobody paged: it is held back by maintenance S7
-        70: ann paged as L1 (l1-0, layer weeks): it is not held back any more"#]]);
+        70: ann paged as L1 (l1-0, layer weeks): it is not held back any more"#]],
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The clock of one incident.
 
+use std::time::Duration;
+
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, Severity};
 use serde::{Deserialize, Serialize};
@@ -175,13 +177,7 @@ impl Clock {
                 self.phase = Phase::Stopped { since: now };
                 words(self.timers.cancel(|_| true))
             }
-            (Input::ShownAgain, Phase::Stopped { since }) => {
-                self.phase = Phase::Running;
-                let (from, told) = (self.from.after(now.since(since)), self.standing);
-                let effects = self.count(from, terms);
-                self.standing = told;
-                effects
-            }
+            (Input::ShownAgain, Phase::Stopped { since }) => self.resume(now.since(since), terms),
             (Input::Reopened, Phase::Settled) => {
                 self.phase = Phase::Running;
                 self.count(now, terms)
@@ -279,6 +275,20 @@ impl Clock {
         }
     }
 
+    /// Goes on after it stood for `stopped`. What was told already is not told again.
+    fn resume(&mut self, stopped: Duration, terms: Terms<'_>) -> Vec<Effect> {
+        self.phase = Phase::Running;
+        let from = self.from.after(stopped);
+        if self.standing == Standing::Breached {
+            (self.from, self.due) = (from, self.due.after(stopped));
+            return Vec::new();
+        }
+        let told = self.standing;
+        let effects = self.count(from, terms);
+        self.standing = told;
+        effects
+    }
+
     fn was_acknowledged(&self) -> bool {
         self.answers.last().is_some_and(|answer| answer.how == How::Acknowledged)
     }
@@ -286,7 +296,7 @@ impl Clock {
     fn settle(&mut self, how: How, now: Timestamp) -> Vec<Effect> {
         let stopped = match self.phase {
             Phase::Stopped { since } => now.since(since),
-            Phase::Running | Phase::Settled => std::time::Duration::ZERO,
+            Phase::Running | Phase::Settled => Duration::ZERO,
         };
         let (from, due) = (self.from.after(stopped), self.due.after(stopped));
         let answer = Answer { severity: self.severity, from, due, at: now, how };

@@ -157,11 +157,19 @@ fn what_is_held_back_is_not_counted() {
         112: AtRiskFourFifths
         115: Breached"#]],
     );
-    check("P1; 20 held; 100 shown; 101 held; 110 shown; 111 ack", &expect![[r#"
+    check(
+        "P1; 20 held; 100 shown; 101 held; 110 shown; 111 ack",
+        &expect![[r#"
         7: AtRiskHalf
         12: AtRiskFourFifths
         15: Breached
-        111: P1 Acknowledged late"#]]);
+        111: P1 Acknowledged late"#]],
+    );
+    check("P1; 17 P2; 18 held; 19 shown; 90 ack", &expect![[r#"
+        7: AtRiskHalf
+        12: AtRiskFourFifths
+        15: Breached
+        90: P2 Acknowledged late"#]]);
 }
 
 #[test]
