@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 pub use name::{
-    BadName, ChangeKey, GpuUuid, ModelName, ModelVersion, NodeId, ServerName, ServiceName,
-    SourceName,
+    BadName, ChangeKey, DestinationName, GpuUuid, ModelName, ModelVersion, NodeId, PersonName,
+    ScheduleName, ServerName, ServiceName, SourceName,
 };
 
 /// A word that is not on its list.

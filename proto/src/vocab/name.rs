@@ -104,3 +104,15 @@ names! {
     /// A source, e.g. `nvml` or `triton/default`.
     SourceName, 160
 }
+names! {
+    /// A person who may be on call, as the settings name them.
+    PersonName, 128
+}
+names! {
+    /// A schedule of people on call.
+    ScheduleName, 128
+}
+names! {
+    /// Where somebody or something is told, as the settings name it.
+    DestinationName, 128
+}

@@ -5,7 +5,7 @@ use super::Offence;
 use super::source::{Source, closing, is_module, is_name, words};
 
 /// Modules that decide. A trailing `*` takes every module that begins so.
-const PURE: [&str; 30] = [
+const PURE: [&str; 31] = [
     "agent/src/sample",
     "agent/src/window*",
     "agent/src/rule*",
@@ -36,6 +36,7 @@ const PURE: [&str; 30] = [
     "notify/src/message*",
     "notify/src/destination*",
     "notify/src/delivery*",
+    "respond/src/*",
 ];
 const IMPURE_PATHS: [&str; 10] = [
     "tokio",

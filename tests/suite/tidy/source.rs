@@ -11,6 +11,7 @@ use std::path::Path;
 const PRODUCT: [&str; 7] = [
     "proto/src/",
     "agent/src/",
+    "respond/src/",
     "aggregator/src/",
     "cli/src/",
     "notify/src/",
