@@ -31,7 +31,8 @@ const CONNECTIONS: usize = 64;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "usage: bench-aggregator ingest|correlate|growth|latency|storm|recovery [--quick]";
+const USAGE: &str =
+    "usage: bench-aggregator ingest|correlate|growth|latency|storm|recovery [--quick]";
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! What people say about what belongs together and what does not. It outweighs all evidence. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use gpuwarden_proto::incident::{Member, Tie};
 use gpuwarden_proto::time::Timestamp;
@@ -181,7 +182,7 @@ impl State {
 /// Where the members of a new incident are at home.
 fn home(
     id: IncidentId,
-) -> impl Fn((usize, &Member)) -> (Option<gpuwarden_proto::vocab::NodeId>, Key, Place) {
+) -> impl Fn((usize, &Arc<Member>)) -> (Option<gpuwarden_proto::vocab::NodeId>, Key, Place) {
     move |(slot, member)| {
         let key = (member.rule, member.subject.identity());
         let (active, raised_at) = (member.cleared_at.is_none(), member.raised_at);
