@@ -18,7 +18,7 @@ use crate::classify::type_of;
 
 /// The same trouble of one model on two nodes has one cause when it begins within so long.
 const KIN: Duration = Duration::from_secs(300);
-/// So long after a service those that ask it may fail.
+/// So long after a service those that ask it may fail. The longest of the windows between models.
 const DOWNSTREAM: Duration = Duration::from_secs(90);
 /// Models of one service begin to have the same trouble within so long.
 const SERVICE: Duration = Duration::from_secs(60);
@@ -38,6 +38,10 @@ impl State {
             own.chain(around).flat_map(|entity| self.index.of(&entity)).collect();
         let mut around = Surroundings::new(self, finding, model);
         for id in ids {
+            // Most of what goes on for long is far away in time: that is seen before all else.
+            if !self.index.troubles(id).any(|(theirs, troubles)| around.is_near(theirs, troubles)) {
+                continue;
+            }
             let Some(incident) = self.incident(id) else { continue };
             let mut candidate = found.remove(&id).unwrap_or_else(|| Candidate::new(id));
             for (theirs, troubles) in self.index.troubles(id) {
@@ -125,6 +129,19 @@ impl<'a> Surroundings<'a> {
                 let since = state.troubled_since(theirs);
                 Neighbour { above, below, service, since }
             })
+        })
+    }
+
+    /// Whether anything that these troubles of a model could say is within its window.
+    fn is_near(&mut self, theirs: &'a ModelName, troubles: &[Trouble]) -> bool {
+        if theirs == self.model {
+            let at = self.finding.raised_at;
+            return troubles.iter().any(|trouble| trouble.apart(at) <= KIN);
+        }
+        let Some(neighbour) = self.neighbour(theirs) else { return false };
+        troubles.iter().any(|trouble| {
+            let since = neighbour.since(trouble);
+            self.since.since(since).max(since.since(self.since)) <= DOWNSTREAM
         })
     }
 
