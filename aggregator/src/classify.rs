@@ -10,6 +10,7 @@
 //! | P4 | a forecast or a minor matter: grade `warning`, and blindness of Gpuwarden itself; a service uses up its budget just too fast |
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::EntityKind;
@@ -62,9 +63,9 @@ pub const fn type_of(rule: RuleId) -> IncidentType {
 
 /// The class of an incident with these members, of which the first is the likely cause.
 #[must_use]
-pub fn classify(members: &[Member]) -> Option<Because<IncidentType>> {
+pub fn classify(members: &[Arc<Member>]) -> Option<Because<IncidentType>> {
     let cause = members.first()?;
-    let oom = |member: &&Member| type_of(member.rule) == IncidentType::GpuOom;
+    let oom = |member: &&Arc<Member>| type_of(member.rule) == IncidentType::GpuOom;
     // What a process that does not belong there does decides what is to be done about it.
     if cause.rule == RuleId::RogueProcess
         && let Some(harm) = members.iter().find(oom)

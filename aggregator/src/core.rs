@@ -256,7 +256,7 @@ impl Core {
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
-        let members = state.incidents().flat_map(|incident| &incident.members);
+        let members = state.incidents().flat_map(|incident| &incident.members).map(AsRef::as_ref);
         let register = Register::restore(members, now);
         let listening_since = clock.now().after(config.start_grace);
         let mut core = Self {

@@ -264,7 +264,7 @@ impl State {
         let mut late = Vec::new();
         for (id, case) in self.cases.iter().rev().take(LATE_MAX) {
             let mut members = case.incident().members.iter().take(candidate::ANCHORS);
-            let follows = |member: &Member| {
+            let follows = |member: &Arc<Member>| {
                 let blamed = || self.recorded_before(cause::Clue::from(member));
                 blame::may_follow(change, member.raised_at)
                     && blamed().iter().any(|each| each.change.key == change.key)

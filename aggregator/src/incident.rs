@@ -26,6 +26,7 @@ mod held;
 mod timeline;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use gpuwarden_proto::entity::Entity;
 use gpuwarden_proto::event::{Finding, Subject};
@@ -132,7 +133,7 @@ impl Case {
             state: IncidentState::Open,
             title: String::new(),
             opened_at: cause.raised_at,
-            members: vec![cause],
+            members: vec![Arc::new(cause)],
             timeline: Vec::new(),
             updated_at: now,
             resolved_at: None,
@@ -215,7 +216,7 @@ impl Case {
 
     /// Adds what ties all members to where they are or go.
     pub fn tie_all(&mut self, tie: Tie) {
-        for member in &mut self.incident.members {
+        for member in self.incident.members.iter_mut().map(Arc::make_mut) {
             member.ties.retain(|each| each.kind != tie.kind);
             member.ties.push(tie);
         }
@@ -260,7 +261,8 @@ impl Case {
     ) -> Vec<Member> {
         let all = std::mem::take(&mut self.incident.members).into_iter().enumerate();
         let (out, kept): (Vec<_>, Vec<_>) = all.partition(|(slot, _)| slots.contains(slot));
-        let out: Vec<Member> = out.into_iter().map(|(_, member)| member).collect();
+        let out = out.into_iter().map(|(_, member)| Arc::unwrap_or_clone(member));
+        let out: Vec<Member> = out.collect();
         self.incident.members = kept.into_iter().map(|(_, member)| member).collect();
         let active = out.iter().filter(|member| member.cleared_at.is_none()).count();
         self.active = self.active.saturating_sub(active);
@@ -307,7 +309,7 @@ impl Case {
         self.active += usize::from(active);
         self.incident.opened_at = self.incident.opened_at.min(member.raised_at);
         let slot = if self.incident.members.len() < self.limits.members {
-            self.incident.members.push(member);
+            self.incident.members.push(Arc::new(member));
             self.tell(now, Kind::Joined, SELF, text);
             Some(self.incident.members.len() - 1)
         } else {
@@ -368,6 +370,7 @@ impl Case {
     /// Newer numbers of an active member.
     pub fn refresh(&mut self, slot: usize, finding: Finding) -> Renewed {
         let Some(member) = self.incident.members.get_mut(slot) else { return Renewed::Nothing };
+        let member = Arc::make_mut(member);
         let regraded = member.grade != finding.grade;
         let (summary, mut evidence) = (shortened(finding.summary), finding.evidence);
         let mut suspects = finding.suspects;
@@ -401,7 +404,7 @@ impl Case {
             self.tell(now, Kind::Merged, SELF, format!("goes on as {into}: {reason}"));
             self.touch(now);
         }
-        self.incident.members.clone()
+        self.incident.members.iter().map(|member| Member::clone(member)).collect()
     }
 
     /// Active members that did not fit, here or in an incident that this one takes in.
@@ -441,18 +444,18 @@ impl Case {
     /// than memory that will be.
     fn entitle(&mut self) {
         let cause = &self.incident.members[0];
-        let same_kind = |member: &&Member| {
+        let same_kind = |member: &&Arc<Member>| {
             crate::classify::type_of(member.rule) == self.incident.kind
                 && member.cleared_at.is_none() == cause.cleared_at.is_none()
         };
-        let worse = |best: &'_ Member, member: &'_ Member| member.grade > best.grade;
+        let worse = |best: &Arc<Member>, member: &Arc<Member>| member.grade > best.grade;
         let named = self
             .incident
             .members
             .iter()
             .filter(same_kind)
             .fold(cause, |best, member| if worse(best, member) { member } else { best });
-        let elsewhere = |member: &Member| member.node.is_some() && member.node != cause.node;
+        let elsewhere = |member: &Arc<Member>| member.node.is_some() && member.node != cause.node;
         let elsewhere = cause.node.is_some() && self.incident.members.iter().any(elsewhere);
         self.incident.title = if let Some(scope) = &self.scope {
             let nodes = self.incident.members.iter().filter_map(|member| member.node.as_ref());

@@ -1,7 +1,8 @@
 //! How events and the passing of time reach correlation, the same for live streams and for replay.
 //! Pure.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gpuwarden_proto::change::RecordedChange;
@@ -13,12 +14,13 @@ use crate::correlate::{Signal, State, Touched, apply};
 
 /// How often time alone is looked at.
 pub const TICK: Duration = Duration::from_millis(250);
-/// Ticks between two looks at what has only newer numbers.
+/// Ticks until newer numbers of an incident are shown, so that each is at most once a second.
 const TICKS_PER_RENEWAL: u64 = 4;
 /// Nanoseconds between ticks.
 const TICK_NS: u64 = TICK.as_nanos() as u64;
-/// Incidents whose newer numbers are shown at one time.
-const RENEWED_MAX: usize = 500;
+/// Incidents whose newer numbers are shown in one tick. More at one time would keep what is new
+/// waiting.
+const RENEWED_MAX: usize = 125;
 
 /// What an event tells that correlation does not keep.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,51 +103,66 @@ impl Passing {
             }
             let now = Timestamp::from_unix_ns(tick * TICK_NS);
             state.tick(now, touched);
-            if tick.is_multiple_of(TICKS_PER_RENEWAL) {
-                self.stale.renew(state, now, touched);
-            }
-            self.stale.note(touched);
+            let due = tick.saturating_sub(TICKS_PER_RENEWAL);
+            self.stale.renew(state, due, now, touched);
+            self.stale.note(tick, touched);
         }
         self.ticked = Some(last);
     }
 
     /// Takes note of what was touched.
     pub fn note(&mut self, touched: &mut Touched) {
-        self.stale.note(touched);
+        self.stale.note(self.ticked.unwrap_or_default(), touched);
     }
 
     /// Shows all newer numbers and ranks what waits for it: nothing is left that only memory knows.
     pub fn end(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
         while !self.stale.is_empty() {
-            self.stale.renew(state, now, touched);
+            self.stale.renew(state, u64::MAX, now, touched);
         }
         state.rank_finally(touched);
     }
 }
 
-/// Incidents with newer numbers that nobody has been shown yet.
+/// Incidents with newer numbers that nobody has been shown yet, and the tick since which they have
+/// them.
 #[derive(Debug, Default)]
-struct Stale(BTreeSet<IncidentId>);
+struct Stale {
+    since: BTreeMap<IncidentId, u64>,
+    /// The same, the longest first.
+    queue: BTreeSet<(u64, IncidentId)>,
+}
 
 impl Stale {
     /// Takes the incidents with newer numbers; those that changed in another way are shown anyway.
-    fn note(&mut self, touched: &mut Touched) {
-        self.0.extend(touched.refreshed.drain());
+    fn note(&mut self, tick: u64, touched: &mut Touched) {
+        for id in touched.refreshed.drain() {
+            if let Entry::Vacant(unknown) = self.since.entry(id) {
+                unknown.insert(tick);
+                self.queue.insert((tick, id));
+            }
+        }
         for id in touched.changed.keys() {
-            self.0.remove(id);
+            if let Some(since) = self.since.remove(id) {
+                self.queue.remove(&(since, *id));
+            }
         }
     }
 
     /// There are none.
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.queue.is_empty()
     }
 
-    /// Shows the numbers of some of them.
-    fn renew(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
-        let later = self.0.iter().nth(RENEWED_MAX).copied();
-        let later = later.map(|id| self.0.split_off(&id)).unwrap_or_default();
-        let some = std::mem::replace(&mut self.0, later);
+    /// Shows the numbers of some that have newer ones since a tick or longer, the longest first.
+    fn renew(&mut self, state: &mut State, due: u64, now: Timestamp, touched: &mut Touched) {
+        let waiting = self.queue.iter().take_while(|(since, _)| *since <= due).take(RENEWED_MAX);
+        let some: BTreeSet<IncidentId> = waiting.map(|(_, id)| *id).collect();
+        for id in &some {
+            if let Some(since) = self.since.remove(id) {
+                self.queue.remove(&(since, *id));
+            }
+        }
         state.renew(now, &some, touched);
     }
 }
@@ -157,19 +174,25 @@ mod tests {
     use crate::testing::{Stage, at};
 
     #[test]
-    fn newer_numbers_are_shown_some_at_a_time_and_what_changed_is_shown_anyway() {
+    fn newer_numbers_are_shown_some_at_a_time_the_longest_first_and_what_changed_is_shown_anyway() {
         let mut stage = Stage::new(Policy::default());
-        let ids = (1..=RENEWED_MAX as u64 + 2).map(IncidentId);
+        let last = RENEWED_MAX as u64 + 2;
         let mut stale = Stale::default();
-        let mut many = Touched::default();
-        many.refreshed.extend(ids);
-        stale.note(&mut many);
+        let mut newer = |tick, ids: std::ops::RangeInclusive<u64>| {
+            let mut touched = Touched::default();
+            touched.refreshed.extend(ids.map(IncidentId));
+            stale.note(tick, &mut touched);
+        };
+        newer(7, last..=last);
+        newer(8, 1..=last);
         let mut touched = Touched::default();
         touched.changed.insert(IncidentId(1), gpuwarden_proto::incident::WatchChange::Changed);
-        stale.note(&mut touched);
-        stale.renew(&mut stage.state, at(1), &mut touched);
-        assert_eq!(stale.0, BTreeSet::from([IncidentId(RENEWED_MAX as u64 + 2)]));
-        stale.renew(&mut stage.state, at(2), &mut touched);
-        assert!(stale.is_empty());
+        stale.note(8, &mut touched);
+        stale.renew(&mut stage.state, 6, at(1), &mut touched);
+        assert_eq!(stale.queue.len(), RENEWED_MAX + 1, "none has waited for long enough");
+        stale.renew(&mut stage.state, 8, at(1), &mut touched);
+        assert_eq!(stale.queue, BTreeSet::from([(8, IncidentId(last - 1))]));
+        stale.renew(&mut stage.state, 8, at(2), &mut touched);
+        assert!(stale.is_empty() && stale.since.is_empty());
     }
 }

@@ -34,7 +34,7 @@ use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::query::{AskError, Desk, HeldBack};
 use crate::suppress;
-use crate::watch::{BEHIND_MAX, Ended, Update, WATCHERS_MAX, Watch};
+use crate::watch::{Ended, Update, WAITING_MAX, WATCHERS_MAX, Watch};
 
 /// An answer stays below this, since clients read 4 MiB by default.
 const ANSWER_MAX_BYTES: usize = 3 * 1024 * 1024;
@@ -91,7 +91,7 @@ impl IncidentService for Incidents {
         let known = stream::iter(snapshot).map(|incident| told((WatchChange::Snapshot, incident)));
         let news = stream::unfold(Some((updates, ended)), async |state| {
             let (mut updates, ended) = state?;
-            match updates.recv().await {
+            match updates.next().await {
                 Some(update) => Some((told(update), Some((updates, ended)))),
                 None => Some((Err(end(ended.await.ok().as_ref())), None)),
             }
@@ -200,7 +200,7 @@ fn fitting<T: prost::Message>(messages: impl Iterator<Item = T>) -> Vec<T> {
 fn end(why: Option<&Ended>) -> Status {
     match why {
         Some(Ended::Behind) => Status::resource_exhausted(format!(
-            "this watch fell {BEHIND_MAX} changes behind and was dropped; watch again"
+            "this watch fell {WAITING_MAX} incidents behind and was dropped; watch again"
         )),
         Some(Ended::Crowded) => {
             Status::resource_exhausted(format!("{WATCHERS_MAX} watch already; try again later"))

@@ -1,21 +1,26 @@
 //! What people are shown: the incidents as they last were made durable, and who is watching them.
 //!
-//! A watcher gets all open incidents first and then each change. One that does not keep up is dropped
-//! with a word that says so: it can watch again and begins with what is true then.
+//! A watcher gets all open incidents first and then what changes, of each incident the newest. One
+//! for whom far too much waits is dropped with a word that says so: it can watch again and begins
+//! with what is true then.
 
-use std::collections::{BTreeMap, VecDeque};
+mod mailbox;
+mod recent;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::vocab::IncidentId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-/// Changes that a watcher may be behind.
-pub const BEHIND_MAX: usize = 1024;
+pub use self::mailbox::{Updates, WAITING_MAX};
+
+use self::mailbox::{Refused, Sender, mailbox};
+use self::recent::Recent;
+
 /// Watchers at one time.
 pub const WATCHERS_MAX: usize = 256;
-/// Resolved incidents that are kept at hand.
-const RECENT_MAX: usize = 1000;
 
 /// One change, shared by all who see it.
 pub type Update = (WatchChange, Arc<Incident>);
@@ -35,7 +40,7 @@ pub struct Watch {
     /// What was open when it began.
     pub snapshot: Vec<Arc<Incident>>,
     /// What happened since.
-    pub updates: mpsc::Receiver<Update>,
+    pub updates: Updates,
     /// Why it ended, once the updates have.
     pub ended: oneshot::Receiver<Ended>,
 }
@@ -44,13 +49,13 @@ pub struct Watch {
 #[derive(Debug, Default)]
 pub struct Board {
     open: BTreeMap<IncidentId, Arc<Incident>>,
-    recent: VecDeque<Arc<Incident>>,
+    recent: Recent,
     watchers: Vec<Watcher>,
 }
 
 #[derive(Debug)]
 struct Watcher {
-    updates: mpsc::Sender<Update>,
+    updates: Sender,
     ended: oneshot::Sender<Ended>,
 }
 
@@ -69,8 +74,7 @@ impl Board {
     /// One incident, if it is open or was resolved lately.
     #[must_use]
     pub fn incident(&self, id: IncidentId) -> Option<Arc<Incident>> {
-        let recent = || self.recent.iter().rev().find(|incident| incident.id == id);
-        self.open.get(&id).or_else(recent).cloned()
+        self.open.get(&id).or_else(|| self.recent.get(id)).cloned()
     }
 
     /// Shows changes, and tells the watchers.
@@ -83,21 +87,18 @@ impl Board {
     /// Shows one change; `None` when it has been shown before.
     fn show(&mut self, (change, incident): &Update) -> Option<Update> {
         let id = incident.id;
-        let known = self.incident(id).map(|known| known.version);
+        let known = self.open.get(&id).or_else(|| self.recent.get(id));
+        let known = known.map(|known| known.version);
         if known == Some(incident.version) {
             return None;
         }
         if *change == WatchChange::Resolved {
             self.open.remove(&id);
-            self.recent.retain(|known| known.id != id);
-            self.recent.push_back(Arc::clone(incident));
-            if self.recent.len() > RECENT_MAX {
-                self.recent.pop_front();
-            }
+            self.recent.keep(Arc::clone(incident));
             return Some((*change, Arc::clone(incident)));
         }
         if self.open.insert(id, Arc::clone(incident)).is_none() {
-            self.recent.retain(|known| known.id != id);
+            self.recent.remove(id);
         }
         let change = if known.is_some() { WatchChange::Changed } else { *change };
         Some((change, Arc::clone(incident)))
@@ -105,7 +106,7 @@ impl Board {
 
     /// Begins a watch.
     pub fn watch(&mut self) -> Watch {
-        let (updates, received) = mpsc::channel(BEHIND_MAX);
+        let (updates, received) = mailbox();
         let (ended, why) = oneshot::channel();
         self.watchers.retain(|watcher| !watcher.updates.is_closed());
         if self.watchers.len() < WATCHERS_MAX {
@@ -118,19 +119,16 @@ impl Board {
 }
 
 impl Watcher {
-    /// Itself, if it is still there and kept up.
+    /// Itself, if it is still there and not too much waits for it.
     fn tell(self, updates: &[Update]) -> Option<Self> {
-        for update in updates {
-            match self.updates.try_send(update.clone()) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Closed(_)) => return None,
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    drop(self.ended.send(Ended::Behind));
-                    return None;
-                }
+        match self.updates.put(updates) {
+            Ok(()) => Some(self),
+            Err(Refused::Gone) => None,
+            Err(Refused::Full) => {
+                drop(self.ended.send(Ended::Behind));
+                None
             }
         }
-        Some(self)
     }
 }
 
@@ -161,23 +159,55 @@ mod tests {
         let mut watch = board.watch();
         assert_eq!(watch.snapshot.len(), 1);
         board.publish(&[(WatchChange::Opened, shown(&case))]);
-        assert!(watch.updates.try_recv().is_err(), "it had been shown");
+        assert!(watch.updates.waiting().is_none(), "it had been shown");
         let (by, text) = ("ann".to_owned(), "hm".to_owned());
         case.command(Command::Note { by, text }, at(1)).unwrap();
         board.publish(&[(WatchChange::Opened, shown(&case))]);
-        assert_eq!(watch.updates.try_recv().unwrap().0, WatchChange::Changed);
+        assert_eq!(watch.updates.waiting().unwrap().0, WatchChange::Changed);
     }
 
     #[test]
-    fn a_watcher_that_falls_behind_is_dropped_with_a_word() {
+    fn a_watcher_for_whom_far_too_much_waits_is_dropped_with_a_word() {
         let mut board = Board::default();
         let mut slow = board.watch();
-        let cases: Vec<Update> =
-            (1..=BEHIND_MAX as u64 + 1).map(|id| (WatchChange::Opened, shown(&case(id)))).collect();
-        board.publish(&cases);
+        let cases: Vec<Update> = (1..=WAITING_MAX as u64 + 1)
+            .map(|id| (WatchChange::Opened, shown(&case(id))))
+            .collect();
+        board.publish(&cases[1..]);
+        assert!(slow.ended.try_recv().is_err(), "all that may wait waits");
+        board.publish(&cases[..1]);
         assert_eq!(slow.ended.try_recv(), Ok(Ended::Behind));
         assert!(board.watchers.is_empty());
         assert_eq!(board.open().len(), cases.len(), "the others see all");
+    }
+
+    #[test]
+    fn who_is_slow_gets_the_newest_of_each_incident_and_what_is_new_stays_new() {
+        let (mut board, mut first, second) = (Board::default(), case(1), case(2));
+        let mut watch = board.watch();
+        board.publish(&[(WatchChange::Opened, shown(&first))]);
+        board.publish(&[(WatchChange::Opened, shown(&second))]);
+        let note = |text: &str| Command::Note { by: "ann".to_owned(), text: text.to_owned() };
+        for text in ["hm", "aha"] {
+            first.command(note(text), at(1)).unwrap();
+            board.publish(&[(WatchChange::Changed, shown(&first))]);
+        }
+        let (change, newest) = watch.updates.waiting().unwrap();
+        assert_eq!((change, newest.id, newest.version), (WatchChange::Opened, IncidentId(1), 3));
+        assert_eq!(watch.updates.waiting().unwrap().1.id, IncidentId(2));
+        assert!(watch.updates.waiting().is_none());
+    }
+
+    #[test]
+    fn what_is_over_before_it_was_seen_is_told_once_as_over() {
+        let (mut board, mut case) = (Board::default(), case(1));
+        let mut watch = board.watch();
+        board.publish(&[(WatchChange::Opened, shown(&case))]);
+        let (by, reason) = ("ann".to_owned(), "done".to_owned());
+        case.command(Command::Resolve { by, reason, force: true }, at(1)).unwrap();
+        board.publish(&[(WatchChange::Resolved, shown(&case))]);
+        assert_eq!(watch.updates.waiting().unwrap().0, WatchChange::Resolved);
+        assert!(watch.updates.waiting().is_none());
     }
 
     #[test]

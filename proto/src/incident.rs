@@ -1,5 +1,7 @@
 //! What the aggregator makes of events, as people and scripts see it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::entity::Entity;
@@ -142,10 +144,11 @@ pub struct Incident {
     pub state: IncidentState,
     /// One sentence: what is broken, where.
     pub title: String,
-    /// What belongs to it; the first is the likely cause.
-    pub members: Vec<Member>,
-    /// Its history.
-    pub timeline: Vec<TimelineEntry>,
+    /// What belongs to it; the first is the likely cause. Each is shared by all copies of the incident
+    /// in which it is the same.
+    pub members: Vec<Arc<Member>>,
+    /// Its history, shared likewise.
+    pub timeline: Vec<Arc<TimelineEntry>>,
     /// When the first member was seen.
     pub opened_at: Timestamp,
     /// When it last changed.

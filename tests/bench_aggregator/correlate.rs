@@ -12,6 +12,23 @@ use crate::Failure;
 use crate::figures::{Scale, round};
 use crate::ingest;
 
+/// Only what one event costs: by itself, and as open incidents grow.
+pub(crate) fn growth(scale: Scale) -> Result<serde_json::Value, Failure> {
+    Ok(json!({
+        "bench": "growth",
+        "nodes_count": scale.nodes(),
+        "alone": alone::run(scale)?,
+        "open_incidents_of_unrelated_models": growth::run(scale, growth::Sharing::Nothing)?,
+        "open_incidents_that_share_models": growth::run(scale, growth::Sharing::Models)?,
+    }))
+}
+
+/// Only the time to an incident.
+pub(crate) async fn latency(scale: Scale) -> Result<serde_json::Value, Failure> {
+    let latency = latency::run(scale).await?;
+    Ok(json!({ "bench": "latency", "nodes_count": scale.nodes(), "latency": latency }))
+}
+
 /// All parts.
 pub(crate) async fn run(scale: Scale) -> Result<serde_json::Value, Failure> {
     let alone = alone::run(scale)?;

@@ -31,7 +31,8 @@ const CONNECTIONS: usize = 64;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "usage: bench-aggregator ingest|correlate|storm|recovery [--quick]";
+const USAGE: &str =
+    "usage: bench-aggregator ingest|correlate|growth|latency|storm|recovery [--quick]";
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -46,6 +47,8 @@ async fn main() -> Result<(), Failure> {
     let figures = match name {
         "ingest" => ingest::run(scale).await?,
         "correlate" => correlate::run(scale).await?,
+        "growth" => correlate::growth(scale)?,
+        "latency" => correlate::latency(scale).await?,
         "storm" => storm::run(scale).await?,
         "recovery" => recovery::run(scale).await?,
         _ => return Err(USAGE.into()),

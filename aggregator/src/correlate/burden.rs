@@ -5,6 +5,7 @@
 //! many replicas each has left: nothing else is common to just these models.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::incident::Member;
@@ -121,7 +122,7 @@ impl State {
     }
 
     /// The models of the nodes that are lost of a thing, and that have replicas outside of it.
-    fn models_lost(&self, whole: &Entity, members: &[Member]) -> BTreeSet<ModelName> {
+    fn models_lost(&self, whole: &Entity, members: &[Arc<Member>]) -> BTreeSet<ModelName> {
         let lost = members.iter().filter(|m| {
             m.rule == RuleId::NodeLost && m.cleared_at.is_none() && self.is_part(whole, m)
         });

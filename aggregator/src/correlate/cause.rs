@@ -1,5 +1,6 @@
 //! What brings about what, as data, and how near two findings on one node are to each other. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::Entity;
@@ -219,6 +220,12 @@ impl<'a> From<&'a Member> for Clue<'a> {
         let (rule, grade, raised_at) = (*rule, *grade, *raised_at);
         let cleared_at = member.cleared_at;
         Self { node, rule, subject, about, suspects, gpus, grade, raised_at, cleared_at }
+    }
+}
+
+impl<'a> From<&'a Arc<Member>> for Clue<'a> {
+    fn from(member: &'a Arc<Member>) -> Self {
+        Self::from(&**member)
     }
 }
 

@@ -1,6 +1,7 @@
 //! When enough parts of one thing fail together, the thing has failed: racks, zones, clusters, drivers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
@@ -161,12 +162,12 @@ impl State {
                     let members = case.incident().members.iter().enumerate();
                     // What comes and goes since long before is another matter.
                     let opened_at = case.incident().opened_at;
-                    let since = |(slot, member): &(usize, &Member)| match slot {
+                    let since = |(slot, member): &(usize, &Arc<Member>)| match slot {
                         0 => member.raised_at.min(opened_at),
                         _ => member.raised_at,
                     };
-                    let together =
-                        members.filter(|each| self.speaks_for(group, rule, (each.1, since(each)), at));
+                    let together = members
+                        .filter(|each| self.speaks_for(group, rule, (each.1, since(each)), at));
                     let nodes = together.filter_map(|(_, member)| member.node.as_ref());
                     let nodes: Vec<&str> = nodes.map(NodeId::as_str).collect();
                     // A node is no part of a zone by itself, but goes with it.
@@ -260,7 +261,7 @@ impl State {
         // A part may have been known as the effect of something smaller.
         let slot = self.cases.get(&into).and_then(|case| {
             let members = &case.incident().members;
-            let own = |m: &Member| self.speaks_for(group, rule, (m, m.raised_at), m.raised_at);
+            let own = |m: &Arc<Member>| self.speaks_for(group, rule, (m, m.raised_at), m.raised_at);
             members.iter().position(own)
         });
         if let Some(slot) = slot.filter(|slot| *slot > 0) {

@@ -175,7 +175,7 @@ impl State {
         for other in others.iter().filter(explained) {
             let Some(case) = self.cases.get(&other.incident) else { continue };
             let own = |member: &Member| member.node.is_none() || member.node.as_ref() == node;
-            let here = case.incident().members.iter().all(own);
+            let here = case.incident().members.iter().all(|member| own(member));
             let may = self.may_unite(other.incident, into);
             let far =
                 other.reasons.has(Evidence::Dependency) || other.reasons.has(Evidence::Overload);

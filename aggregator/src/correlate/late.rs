@@ -159,7 +159,7 @@ impl State {
         let own = |member: &Member| {
             member.node.as_ref() == node && (member.rule, member.subject.identity()) == *key
         };
-        let slot = case.incident().members.iter().position(own);
+        let slot = case.incident().members.iter().position(|member| own(member));
         if slot.is_some_and(|slot| case.ended_before(slot, at, now)) {
             touched.is_over(case);
         }

@@ -1,6 +1,6 @@
 //! Trouble on other nodes that is of the same model, the same service, or of who asks whom. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
@@ -18,7 +18,7 @@ use crate::classify::type_of;
 
 /// The same trouble of one model on two nodes has one cause when it begins within so long.
 const KIN: Duration = Duration::from_secs(300);
-/// So long after a service those that ask it may fail.
+/// So long after a service those that ask it may fail. The longest of the windows between models.
 const DOWNSTREAM: Duration = Duration::from_secs(90);
 /// Models of one service begin to have the same trouble within so long.
 const SERVICE: Duration = Duration::from_secs(60);
@@ -48,7 +48,12 @@ impl State {
         let around = around.map(|name| Entity::fleet(EntityKind::Service, &name));
         let ids: BTreeSet<IncidentId> =
             own.chain(around).flat_map(|entity| self.index.of(&entity)).collect();
+        let mut around = Surroundings::new(self, finding, model);
         for id in ids {
+            // Most of what goes on for long is far away in time: that is seen before all else.
+            if !self.index.troubles(id).any(|(theirs, troubles)| around.is_near(theirs, troubles)) {
+                continue;
+            }
             let Some(incident) = self.incident(id) else { continue };
             let mut candidate = found.remove(&id).unwrap_or_else(|| Candidate::new(id));
             for (theirs, troubles) in self.index.troubles(id) {
@@ -57,91 +62,22 @@ impl State {
                     all.for_each(|each| kin(node, finding, model, each, incident, &mut candidate));
                     continue;
                 }
+                let Some(neighbour) = around.neighbour(theirs) else { continue };
                 // What began first dates the trouble of a model.
                 let first = troubles.iter().min_by_key(|trouble| (trouble.first_at, trouble.rule));
                 let Some(first) = first else { continue };
                 let leads = model_of(&incident.members[0].subject) == Some(theirs);
                 let of_models = fleet_wide(incident.kind) && incident.kind != IncidentType::GpuOom;
                 let part = Part { theirs, anchor: first, leads, of_models };
-                self.dependency(finding, model, part, &mut candidate);
+                around.dependency(part, neighbour, &mut candidate);
                 if fleet_wide(incident.kind) {
                     let all = troubles.iter();
-                    all.for_each(|each| self.service(finding, model, each, theirs, &mut candidate));
+                    all.for_each(|each| around.service(each, theirs, neighbour, &mut candidate));
                 }
             }
             if candidate.reasons.strongest().is_some() {
                 found.insert(id, candidate);
             }
-        }
-    }
-
-    /// One of the two is asked by the other. How much that says goes by the share of the replicas
-    /// that are in trouble: one of many is not missed.
-    fn dependency(
-        &self,
-        finding: &Finding,
-        model: &ModelName,
-        Part { theirs, anchor, leads, of_models }: Part<'_>,
-        candidate: &mut Candidate,
-    ) {
-        let clue = (finding.rule, anchor.rule);
-        let effect = passes_on(clue.1) && suffers(clue.0);
-        // What explains an effect of a sick node or rack does not explain the node or the rack.
-        let cause = (leads || of_models) && passes_on(clue.0) && suffers(clue.1);
-        let (ours, theirs_at) = (
-            self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at)),
-            self.troubled_since(theirs).map_or(anchor.first_at, |at| at.min(anchor.first_at)),
-        );
-        let (after, before) = (ours.since(theirs_at), theirs_at.since(ours));
-        if effect && let Some(hops) = self.graph.hops(theirs, model).filter(|hops| *hops > 0) {
-            let (apart, window) =
-                if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
-            if let Some(weight) = fade(self.carries(theirs, hops, 0), apart, window) {
-                let text =
-                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.site());
-                candidate.add(Kind::Dependency, weight, apart, text);
-                return;
-            }
-        }
-        if cause && let Some(hops) = self.graph.hops(model, theirs).filter(|hops| *hops > 0) {
-            let (apart, window) =
-                if after.is_zero() { (before, DOWNSTREAM) } else { (after, DOWNSTREAM_BEFORE) };
-            if let Some(weight) = fade(self.carries(model, hops, 1), apart, window) {
-                let text =
-                    || format!("{theirs} on {} asks it, and has {}", anchor.site(), anchor.rule);
-                candidate.add(Kind::Dependency, weight, apart, text);
-                if leads {
-                    candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
-                }
-            }
-        }
-    }
-
-    /// Two models of one service have the same trouble. How much that says goes by the share of their
-    /// replicas that has it.
-    fn service(
-        &self,
-        finding: &Finding,
-        model: &ModelName,
-        anchor: &Trouble,
-        theirs: &ModelName,
-        candidate: &mut Candidate,
-    ) {
-        let shared = |name: &&std::sync::Arc<str>| self.graph.services(theirs).contains(name);
-        let Some(service) = self.graph.services(model).iter().find(shared) else { return };
-        let kind = type_of(finding.rule);
-        if type_of(anchor.rule) != kind || !fleet_wide(kind) {
-            return;
-        }
-        let ours =
-            self.troubled_since(model).map_or(finding.raised_at, |at| at.min(finding.raised_at));
-        let since =
-            self.troubled_since(theirs).map_or(anchor.first_at, |at| at.min(anchor.first_at));
-        let apart = ours.since(since).max(since.since(ours));
-        let share = |model, more| (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0);
-        if let Some(weight) = fade(0.85 * share(model, 1) * share(theirs, 0), apart, SERVICE) {
-            let text = || format!("{theirs} of the same service {service} has {}", anchor.rule);
-            candidate.add(Kind::Service, weight, apart, text);
         }
     }
 
@@ -158,6 +94,138 @@ impl State {
     fn carries(&self, model: &ModelName, hops: usize, more: u32) -> f64 {
         let steps = i32::try_from(hops.saturating_sub(1)).unwrap_or(i32::MAX);
         0.85 * 0.9_f64.powi(steps) * (2.0 * self.replicas.of(model).troubled_share(more)).min(1.0)
+    }
+}
+
+/// The models around the one that a finding is about. What is the same for all their incidents is
+/// worked out once, since many incidents may be of few models.
+struct Surroundings<'a> {
+    state: &'a State,
+    finding: &'a Finding,
+    model: &'a ModelName,
+    /// Since when the model itself has trouble.
+    since: Timestamp,
+    /// `None` for models that have nothing to do with it.
+    neighbours: HashMap<&'a ModelName, Option<Neighbour<'a>>>,
+}
+
+/// How a model stands to the one that a finding is about.
+#[derive(Debug, Clone, Copy)]
+struct Neighbour<'a> {
+    /// So many steps upstream.
+    above: Option<usize>,
+    /// So many steps downstream.
+    below: Option<usize>,
+    /// A service that has both.
+    service: Option<&'a str>,
+    /// Since when it has trouble, as far as an incident begins with it.
+    since: Option<Timestamp>,
+}
+
+impl<'a> Surroundings<'a> {
+    fn new(state: &'a State, finding: &'a Finding, model: &'a ModelName) -> Self {
+        let known = state.troubled_since(model);
+        let since = known.map_or(finding.raised_at, |at| at.min(finding.raised_at));
+        Self { state, finding, model, since, neighbours: HashMap::new() }
+    }
+
+    fn neighbour(&mut self, theirs: &'a ModelName) -> Option<Neighbour<'a>> {
+        let (state, model) = (self.state, self.model);
+        *self.neighbours.entry(theirs).or_insert_with(|| {
+            let graph = &state.graph;
+            let far = |hops: &usize| *hops > 0;
+            let above = graph.hops(theirs, model).filter(far);
+            let below = graph.hops(model, theirs).filter(far);
+            let of_theirs = graph.services(theirs);
+            let shared = graph.services(model).iter().find(|name| of_theirs.contains(name));
+            let service = shared.map(|name| &**name);
+            (above.is_some() || below.is_some() || service.is_some()).then(|| {
+                let since = state.troubled_since(theirs);
+                Neighbour { above, below, service, since }
+            })
+        })
+    }
+
+    /// Whether anything that these troubles of a model could say is within its window.
+    fn is_near(&mut self, theirs: &'a ModelName, troubles: &[Trouble]) -> bool {
+        if theirs == self.model {
+            let at = self.finding.raised_at;
+            return troubles.iter().any(|trouble| trouble.apart(at) <= KIN);
+        }
+        let Some(neighbour) = self.neighbour(theirs) else { return false };
+        troubles.iter().any(|trouble| {
+            let since = neighbour.since(trouble);
+            self.since.since(since).max(since.since(self.since)) <= DOWNSTREAM
+        })
+    }
+
+    /// One of the two is asked by the other. How much that says goes by the share of the replicas
+    /// that are in trouble: one of many is not missed.
+    fn dependency(
+        &self,
+        Part { theirs, anchor, leads, of_models }: Part<'_>,
+        neighbour: Neighbour<'_>,
+        candidate: &mut Candidate,
+    ) {
+        let effect = passes_on(anchor.rule) && suffers(self.finding.rule);
+        // What explains an effect of a sick node or rack does not explain the node or the rack.
+        let cause = (leads || of_models) && passes_on(self.finding.rule) && suffers(anchor.rule);
+        let since = neighbour.since(anchor);
+        let (after, before) = (self.since.since(since), since.since(self.since));
+        if let Some(hops) = neighbour.above.filter(|_| effect) {
+            let (apart, window) =
+                if before.is_zero() { (after, DOWNSTREAM) } else { (before, DOWNSTREAM_BEFORE) };
+            if let Some(weight) = fade(self.state.carries(theirs, hops, 0), apart, window) {
+                let text =
+                    || format!("it asks {theirs}, which has {} on {}", anchor.rule, anchor.site());
+                candidate.add(Kind::Dependency, weight, apart, text);
+                return;
+            }
+        }
+        if let Some(hops) = neighbour.below.filter(|_| cause) {
+            let (apart, window) =
+                if after.is_zero() { (before, DOWNSTREAM) } else { (after, DOWNSTREAM_BEFORE) };
+            if let Some(weight) = fade(self.state.carries(self.model, hops, 1), apart, window) {
+                let text =
+                    || format!("{theirs} on {} asks it, and has {}", anchor.site(), anchor.rule);
+                candidate.add(Kind::Dependency, weight, apart, text);
+                if leads {
+                    candidate.upstream = candidate.upstream.max(Some(Nearness::Node));
+                }
+            }
+        }
+    }
+
+    /// Two models of one service have the same trouble. How much that says goes by the share of their
+    /// replicas that has it.
+    fn service(
+        &self,
+        anchor: &Trouble,
+        theirs: &ModelName,
+        neighbour: Neighbour<'_>,
+        candidate: &mut Candidate,
+    ) {
+        let Some(service) = neighbour.service else { return };
+        let kind = type_of(self.finding.rule);
+        if type_of(anchor.rule) != kind || !fleet_wide(kind) {
+            return;
+        }
+        let since = neighbour.since(anchor);
+        let apart = self.since.since(since).max(since.since(self.since));
+        let share =
+            |model, more| (2.0 * self.state.replicas.of(model).troubled_share(more)).min(1.0);
+        let weight = 0.85 * share(self.model, 1) * share(theirs, 0);
+        if let Some(weight) = fade(weight, apart, SERVICE) {
+            let text = || format!("{theirs} of the same service {service} has {}", anchor.rule);
+            candidate.add(Kind::Service, weight, apart, text);
+        }
+    }
+}
+
+impl Neighbour<'_> {
+    /// Since when it has trouble, with what an incident knows of it.
+    fn since(self, anchor: &Trouble) -> Timestamp {
+        self.since.map_or(anchor.first_at, |at| at.min(anchor.first_at))
     }
 }
 

@@ -62,6 +62,6 @@ impl State {
     }
 
     fn member(&self, place: Place, slot: usize) -> Option<&Member> {
-        self.cases.get(&place.incident)?.incident().members.get(slot)
+        self.cases.get(&place.incident)?.incident().members.get(slot).map(|member| &**member)
     }
 }

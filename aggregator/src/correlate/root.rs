@@ -132,7 +132,7 @@ impl State {
     }
 
     /// For each member, which members it explains, over any number of steps.
-    fn reach(&self, members: &[Member]) -> Vec<Vec<bool>> {
+    fn reach(&self, members: &[Arc<Member>]) -> Vec<Vec<bool>> {
         let leads = |a: &Member, b: &Member| {
             let (cause, effect) = (Clue::from(a), Clue::from(b));
             let here = explains(cause, effect, self.policy.windows);
@@ -259,7 +259,7 @@ enum Since {
 
 /// The claims about one incident, while they are gathered.
 struct Docket<'a> {
-    members: &'a [Member],
+    members: &'a [Arc<Member>],
     reach: &'a [Vec<bool>],
     claims: Claims,
 }
@@ -298,7 +298,7 @@ impl Docket<'_> {
 }
 
 impl Claim {
-    fn measure(&self, members: &[Member]) -> Measure {
+    fn measure(&self, members: &[Arc<Member>]) -> Measure {
         let explained = self.explains.iter().filter(|each| **each).count();
         let coverage = explained as f64 / members.len().max(1) as f64;
         let first = members[self.earliest].raised_at;
@@ -308,7 +308,7 @@ impl Claim {
         Measure { explained, earlier, score: (score * 1000.0).round() / 1000.0 }
     }
 
-    fn root(self, entity: Entity, members: &[Member]) -> Root {
+    fn root(self, entity: Entity, members: &[Arc<Member>]) -> Root {
         let Measure { explained, earlier, score } = self.measure(members);
         let mut reason = format!("explains {explained} of {} members", members.len());
         if earlier == 0 {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gpuwarden_proto::incident::{Member, Tie};
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, TieKind};
+use gpuwarden_proto::vocab::{IncidentId, NodeId, TieKind};
 
 use super::{State, Touched};
 use crate::classify::of_cause;
@@ -149,7 +149,8 @@ impl State {
         for member in out {
             let _ = case.join(member, now);
         }
-        let places: Vec<_> = case.incident().members.iter().enumerate().map(home(id)).collect();
+        let members = case.incident().members.iter().enumerate();
+        let places: Vec<_> = members.map(|(slot, member)| home(id, slot, member)).collect();
         let (active, members) = (case.active(), places.len());
         self.cases.insert(id, case);
         for (node, key, place) in places {
@@ -178,14 +179,10 @@ impl State {
     }
 }
 
-/// Where the members of a new incident are at home.
-fn home(
-    id: IncidentId,
-) -> impl Fn((usize, &Member)) -> (Option<gpuwarden_proto::vocab::NodeId>, Key, Place) {
-    move |(slot, member)| {
-        let key = (member.rule, member.subject.identity());
-        let (active, raised_at) = (member.cleared_at.is_none(), member.raised_at);
-        let place = Place { incident: id, slot: Some(slot), active, raised_at, settled: false };
-        (member.node.clone(), key, place)
-    }
+/// Where a member of a new incident is at home.
+fn home(id: IncidentId, slot: usize, member: &Member) -> (Option<NodeId>, Key, Place) {
+    let key = (member.rule, member.subject.identity());
+    let (active, raised_at) = (member.cleared_at.is_none(), member.raised_at);
+    let place = Place { incident: id, slot: Some(slot), active, raised_at, settled: false };
+    (member.node.clone(), key, place)
 }

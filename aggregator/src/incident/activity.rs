@@ -1,5 +1,6 @@
 //! Members come and go: over, again, flapping, late; and with them the incident rests or goes on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::event::Finding;
@@ -23,7 +24,7 @@ impl Case {
         if let Some(slot) = slot {
             let raised_at = finding.raised_at;
             self.refresh(slot, finding);
-            let member = &mut self.incident.members[slot];
+            let member = Arc::make_mut(&mut self.incident.members[slot]);
             let calm = raised_at.since(member.raised_at) > CALM;
             member.raises = if calm { 1 } else { member.raises.saturating_add(1) };
             member.cleared_at = None;
@@ -49,6 +50,7 @@ impl Case {
         self.active = self.active.saturating_sub(1);
         let mut news = true;
         if let Some(member) = slot.and_then(|slot| self.incident.members.get_mut(slot)) {
+            let member = Arc::make_mut(member);
             member.cleared_at = Some(at);
             news = !member.flapping;
             let text = match why {
@@ -72,13 +74,14 @@ impl Case {
 
     /// Members that have flapped and are calm now. Says whether there were any.
     pub fn calm(&mut self, now: Timestamp) -> bool {
-        let calm = |member: &&mut Member| {
+        let calm = |member: &&mut Arc<Member>| {
             let turned_at =
                 member.cleared_at.map_or(member.raised_at, |at| at.max(member.raised_at));
             member.flapping && now.since(turned_at) >= CALM
         };
         let mut told = Vec::new();
         for member in self.incident.members.iter_mut().filter(calm) {
+            let member = Arc::make_mut(member);
             member.flapping = false;
             let (is, so_long) =
                 (if member.cleared_at.is_none() { "active" } else { "over" }, spoken(CALM));
@@ -151,7 +154,7 @@ impl Case {
             self.incident.members_dropped += 1;
             return None;
         }
-        self.incident.members.push(member);
+        self.incident.members.push(Arc::new(member));
         self.tell(now, Kind::Late, SELF, text);
         self.entitle();
         Some(self.incident.members.len() - 1)
@@ -183,6 +186,7 @@ impl Case {
         let Some(member) = self.incident.members.get_mut(slot) else { return false };
         let earlier = member.cleared_at.is_some_and(|known| at < known) && at >= member.raised_at;
         if earlier {
+            let member = Arc::make_mut(member);
             member.cleared_at = Some(at);
             self.touch(now);
         }

@@ -1,5 +1,7 @@
 //! The history of an incident, with a bound: the beginning and the newest are kept.
 
+use std::sync::Arc;
+
 use gpuwarden_proto::incident::TimelineEntry;
 use gpuwarden_proto::time::Timestamp;
 
@@ -101,6 +103,6 @@ impl Case {
             self.incident.timeline_dropped += 1;
         }
         let kind = kind.as_str().to_owned();
-        timeline.push(TimelineEntry { at, kind, actor: actor.to_owned(), text });
+        timeline.push(Arc::new(TimelineEntry { at, kind, actor: actor.to_owned(), text }));
     }
 }

@@ -1,6 +1,7 @@
 //! What became of a finding's event. Members, their times and the lines of history are the witnesses.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::event::Finding;
@@ -52,7 +53,7 @@ pub(super) fn of(
 
 fn holding<'a>(node: &NodeId, finding: &Finding, around: &'a Around) -> Vec<Held<'a>> {
     let identity = finding.subject.identity();
-    let same = |member: &&Member| {
+    let same = |member: &&Arc<Member>| {
         member.is_on(node) && member.rule == finding.rule && member.subject.identity() == identity
     };
     let each = around.incidents.iter();
@@ -223,7 +224,7 @@ fn line<'a>(
     kind: Kind,
     begun: &str,
 ) -> Option<&'a TimelineEntry> {
-    incident.timeline.iter().find(|line| {
+    incident.timeline.iter().map(AsRef::as_ref).find(|line: &&TimelineEntry| {
         line.kind == kind.as_str() && line.at >= told.received_at && line.text.starts_with(begun)
     })
 }

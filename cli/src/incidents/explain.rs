@@ -147,7 +147,8 @@ fn moved(page: &mut Page, incident: &Incident) {
 }
 
 fn of_kinds<'a>(incident: &'a Incident, kinds: &[&str]) -> Vec<&'a TimelineEntry> {
-    incident.timeline.iter().filter(|line| kinds.contains(&line.kind.as_str())).collect()
+    let lines = incident.timeline.iter().map(AsRef::as_ref);
+    lines.filter(|line: &&TimelineEntry| kinds.contains(&line.kind.as_str())).collect()
 }
 
 fn entry(page: &mut Page, line: &TimelineEntry, text: &str) {
@@ -167,6 +168,8 @@ fn sentence(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::incidents::sample;
 
@@ -321,9 +324,9 @@ mod tests {
     #[test]
     fn names_from_outside_cannot_write_on_the_terminal() {
         let mut incident = sample::rack();
-        incident.members[0].reason = "\u{1b}[2J; a\u{7}\nb".to_owned();
+        Arc::make_mut(&mut incident.members[0]).reason = "\u{1b}[2J; a\u{7}\nb".to_owned();
         incident.roots[0].reason = "\u{1b}]0;x".to_owned();
-        incident.timeline[0].text = "\u{9b}31m".to_owned();
+        Arc::make_mut(&mut incident.timeline[0]).text = "\u{9b}31m".to_owned();
         incident.type_reason = "\u{1b}c".to_owned();
         let page = page(&incident);
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page}");

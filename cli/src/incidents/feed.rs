@@ -122,7 +122,7 @@ fn merged(incident: &Incident, into: IncidentId) -> String {
 fn news(incident: &Incident, told: Told) -> Vec<Line> {
     let new = lines(incident).saturating_sub(told.lines) as usize;
     let from = incident.timeline.len().saturating_sub(new);
-    let line = |entry: &gpuwarden_proto::incident::TimelineEntry| Line {
+    let line = |entry: &std::sync::Arc<gpuwarden_proto::incident::TimelineEntry>| Line {
         at: entry.at,
         text: format!("{}: {}", entry.kind, entry.text),
     };

@@ -1,5 +1,7 @@
 //! Incidents for tests of how they are shown.
 
+use std::sync::Arc;
+
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::{Evidence, Subject, Suspect, Unit};
 use gpuwarden_proto::incident::{Incident, Member, Root, SuspectedChange, TimelineEntry};
@@ -18,9 +20,9 @@ const fn at(s: u64) -> Timestamp {
     Timestamp::from_unix_s(START_S + s)
 }
 
-fn entry(s: u64, kind: &str, actor: &str, text: &str) -> TimelineEntry {
+fn entry(s: u64, kind: &str, actor: &str, text: &str) -> Arc<TimelineEntry> {
     let (kind, actor, text) = (kind.to_owned(), actor.to_owned(), text.to_owned());
-    TimelineEntry { at: at(s), kind, actor, text }
+    Arc::new(TimelineEntry { at: at(s), kind, actor, text })
 }
 
 fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Incident {
@@ -121,7 +123,7 @@ pub(crate) fn noisy_neighbour() -> Incident {
         entry(90, "acknowledged", "on-call", "acknowledged"),
     ];
     Incident {
-        members: vec![victim, late],
+        members: vec![Arc::new(victim), Arc::new(late)],
         timeline,
         roots,
         state: IncidentState::Acknowledged,
@@ -137,7 +139,7 @@ pub(crate) fn lost_gpu() -> Incident {
     let evidence = vec![Evidence::new("xid", 79.0, Unit::Code)];
     let timeline = vec![entry(0, "detected", "gpuwarden", "gpu-lost on node-b GPU 1")];
     Incident {
-        members: vec![member(RuleId::GpuLost, subject, title, evidence)],
+        members: vec![Arc::new(member(RuleId::GpuLost, subject, title, evidence))],
         timeline,
         ..incident(3, IncidentType::GpuHardware, Severity::P2, title)
     }
@@ -155,7 +157,7 @@ pub(crate) fn resolved() -> Incident {
     let mut gone = member(RuleId::GpuMemoryExhausted, subject, title, Vec::new());
     gone.cleared_at = Some(at(80));
     Incident {
-        members: vec![gone],
+        members: vec![Arc::new(gone)],
         timeline,
         state: IncidentState::Resolved,
         resolved_at: Some(at(95)),
@@ -185,7 +187,7 @@ pub(crate) fn deployed() -> Incident {
         rollback: rollback.to_owned(),
     };
     Incident {
-        members: vec![failing],
+        members: vec![Arc::new(failing)],
         roots: vec![root(what, 0.89, reason)],
         timeline: vec![entry(1, "suspected", "gpuwarden", "rollout is suspected: search 7")],
         suspected_change: Some(suspected),
@@ -195,11 +197,10 @@ pub(crate) fn deployed() -> Incident {
 
 pub(crate) fn rack() -> Incident {
     let title = "rack r7: 3 nodes, node-b has not been heard of for 10 s";
-    let lost = |node: &str, reason: &str, score: f64| Member {
-        node: NodeId::new(node).ok(),
-        reason: reason.to_owned(),
-        score,
-        ..member(RuleId::NodeLost, Subject::Node, "not heard of for 10 s", Vec::new())
+    let lost = |node: &str, reason: &str, score: f64| {
+        let (node, reason) = (NodeId::new(node).ok(), reason.to_owned());
+        let lost = member(RuleId::NodeLost, Subject::Node, "not heard of for 10 s", Vec::new());
+        Arc::new(Member { node, reason, score, ..lost })
     };
     let members = vec![
         lost("node-b", "first seen", 1.0),
@@ -241,7 +242,7 @@ pub(crate) fn merged() -> Incident {
         entry(9, "merged", "gpuwarden", "goes on as #5: 3 nodes of rack r7 failed together"),
     ];
     Incident {
-        members: vec![lost],
+        members: vec![Arc::new(lost)],
         timeline,
         state: IncidentState::Resolved,
         resolved_at: Some(at(9)),

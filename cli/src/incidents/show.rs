@@ -123,7 +123,7 @@ fn blame(blamed: &Suspect) -> String {
 /// Everything that is touched, each once, and how much of it still is.
 fn touches(incident: &Incident) -> String {
     let members = &incident.members;
-    let mut places: Vec<String> = members.iter().map(place).collect();
+    let mut places: Vec<String> = members.iter().map(|member| place(member)).collect();
     places.sort();
     places.dedup();
     let active = members.iter().filter(|member| member.cleared_at.is_none()).count();
@@ -187,7 +187,8 @@ fn standing(incident: &Incident, member: &Member, now: Timestamp) -> String {
 fn timeline(page: &mut Page, incident: &Incident) {
     page.line("");
     page.line("  timeline (UTC)");
-    for TimelineEntry { at, kind, actor, text } in &incident.timeline {
+    for line in &incident.timeline {
+        let TimelineEntry { at, kind, actor, text } = &**line;
         let by = if actor == "gpuwarden" { "" } else { actor };
         let by = if by.is_empty() { String::new() } else { format!("{by}: ") };
         let begun = format!("    {}  {:<12}  ", time_of_day(*at), clean(kind));
@@ -204,6 +205,8 @@ fn dropped(page: &mut Page, count: u64, what: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::incidents::sample;
 
@@ -401,8 +404,8 @@ mod tests {
     fn names_from_outside_cannot_write_on_the_terminal() {
         let mut incident = sample::lost_gpu();
         incident.title = "\u{1b}[2Jgone".to_owned();
-        incident.members[0].summary = "a\u{1b}]0;title\u{7}\nb".repeat(20);
-        incident.timeline[0].text = "\u{9b}31m".to_owned();
+        Arc::make_mut(&mut incident.members[0]).summary = "a\u{1b}]0;title\u{7}\nb".repeat(20);
+        Arc::make_mut(&mut incident.timeline[0]).text = "\u{9b}31m".to_owned();
         let page = page(&incident);
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page}");
     }

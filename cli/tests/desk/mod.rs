@@ -121,11 +121,9 @@ fn node() -> NodeId {
 }
 
 fn incident(version: u64) -> Incident {
-    let entry = |s, text: &str| TimelineEntry {
-        at: at(s),
-        kind: "detected".to_owned(),
-        actor: "gpuwarden".to_owned(),
-        text: text.to_owned(),
+    let entry = |s, text: &str| {
+        let (kind, actor) = ("detected".to_owned(), "gpuwarden".to_owned());
+        Arc::new(TimelineEntry { at: at(s), kind, actor, text: text.to_owned() })
     };
     Incident {
         id: IncidentId(7),

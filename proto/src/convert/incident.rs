@@ -1,5 +1,7 @@
 //! Incidents as people and scripts see them.
 
+use std::sync::Arc;
+
 use super::event::{gpus_from_wire, gpus_to_wire, grade_from_wire, grade_to_wire, subject};
 use super::{Refused, each, optional_time, parse};
 use crate::entity::{Entity, EntityKind};
@@ -165,6 +167,11 @@ impl From<pb::TimelineEntry> for TimelineEntry {
     }
 }
 
+/// What is shared, as it goes over the wire.
+fn owned<T: Clone, W: From<T>>(shared: Arc<T>) -> W {
+    Arc::unwrap_or_clone(shared).into()
+}
+
 impl From<Incident> for pb::Incident {
     fn from(incident: Incident) -> Self {
         Self {
@@ -175,8 +182,8 @@ impl From<Incident> for pb::Incident {
             severity_reason: incident.severity_reason,
             state: incident.state.as_str().to_owned(),
             title: incident.title,
-            members: incident.members.into_iter().map(Into::into).collect(),
-            timeline: incident.timeline.into_iter().map(Into::into).collect(),
+            members: incident.members.into_iter().map(owned).collect(),
+            timeline: incident.timeline.into_iter().map(owned).collect(),
             opened_unix_ns: incident.opened_at.unix_ns(),
             updated_unix_ns: incident.updated_at.unix_ns(),
             resolved_unix_ns: incident.resolved_at.map_or(0, Timestamp::unix_ns),
@@ -207,8 +214,8 @@ impl TryFrom<pb::Incident> for Incident {
             severity_reason: wire.severity_reason,
             state: parse("incident.state", &wire.state)?,
             title: wire.title,
-            members: each(wire.members, TryInto::try_into)?,
-            timeline: wire.timeline.into_iter().map(Into::into).collect(),
+            members: each(wire.members, |member| member.try_into().map(Arc::new))?,
+            timeline: wire.timeline.into_iter().map(|entry| Arc::new(entry.into())).collect(),
             opened_at: Timestamp::from_unix_ns(wire.opened_unix_ns),
             updated_at: Timestamp::from_unix_ns(wire.updated_unix_ns),
             resolved_at: optional_time(wire.resolved_unix_ns),

@@ -180,7 +180,9 @@ fn say(live: &Live<'_>, marks: &Shared, numbers: &mut Vec<usize>, told: &Told, s
         numbers[told.number] = marks.0.len();
         marks.0.push((Instant::now(), None));
     }
-    live.say(told, start, &format!("{MARK}{}", numbers[told.number]));
+    // The story may end just as something is raised.
+    let Some(number) = numbers.get(told.number) else { return };
+    live.say(told, start, &format!("{MARK}{number}"));
 }
 
 /// Waits until as many events are acknowledged as were sent, or nothing more comes.

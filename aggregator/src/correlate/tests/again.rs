@@ -5,9 +5,8 @@ use super::*;
 fn told(stage: &Stage, id: u64) -> String {
     let all = stage.over.iter().chain(stage.state.incidents());
     let incident = all.filter(|incident| incident.id == IncidentId(id)).last().unwrap();
-    let line =
-        |entry: &gpuwarden_proto::incident::TimelineEntry| format!("{} {}", entry.kind, entry.text);
-    incident.timeline.iter().map(line).collect::<Vec<_>>().join("\n")
+    let lines = incident.timeline.iter().map(|entry| format!("{} {}", entry.kind, entry.text));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

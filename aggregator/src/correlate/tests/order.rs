@@ -49,7 +49,10 @@ fn parts(told: &[Told], labels: &[&str]) -> BTreeSet<BTreeSet<String>> {
         apply(&mut state, now, &id, signal, &mut touched);
     }
     let member = |m: &Member| format!("{:?} {} {:?}", m.node, m.rule, m.subject);
-    state.incidents().map(|incident| incident.members.iter().map(member).collect()).collect()
+    state
+        .incidents()
+        .map(|incident| incident.members.iter().map(|each| member(each)).collect())
+        .collect()
 }
 
 fn delayed(words: &'static str, nodes: usize) -> impl Strategy<Value = Vec<Told>> {
