@@ -165,11 +165,14 @@ fn what_is_held_back_is_not_counted() {
         15: Breached
         111: P1 Acknowledged late"#]],
     );
-    check("P1; 17 P2; 18 held; 19 shown; 90 ack", &expect![[r#"
+    check(
+        "P1; 17 P2; 18 held; 19 shown; 90 ack",
+        &expect![[r#"
         7: AtRiskHalf
         12: AtRiskFourFifths
         15: Breached
-        90: P2 Acknowledged late"#]]);
+        90: P2 Acknowledged late"#]],
+    );
 }
 
 #[test]
