@@ -244,13 +244,9 @@ impl Lifecycle {
                 self.prove(Item::RunbookExecuted, format!("{runbook} was run"), at);
             }
             What::Mitigated { .. } => {
-                self.stage = Stage::Mitigated;
-                self.mitigated_at = Some(at);
+                (self.stage, self.mitigated_at) = (Stage::Mitigated, Some(at));
             }
-            What::Resolved { .. } => {
-                self.stage = Stage::Resolved;
-                self.resolved_at = Some(at);
-            }
+            What::Resolved { .. } => (self.stage, self.resolved_at) = (Stage::Resolved, Some(at)),
             What::Reopened { .. } => self.reopen(),
             What::ReviewScheduled { at: when } => {
                 self.review_at = Some(*when);
@@ -275,15 +271,13 @@ impl Lifecycle {
                 self.track(at);
             }
             What::ActionAssigned { number, owner, due } => {
-                if let Some(action) = self.actions.iter_mut().find(|a| a.number == *number) {
+                for action in self.action(*number) {
                     (action.owner, action.due) = (Some(owner.clone()), Some(*due));
                 }
                 self.track(at);
             }
             What::ActionDone { number } => {
-                if let Some(action) = self.actions.iter_mut().find(|a| a.number == *number) {
-                    action.done_at = Some(at);
-                }
+                self.action(*number).for_each(|action| action.done_at = Some(at));
             }
             What::Checked { item, note } => {
                 let proof = Proof::Person { name: event.by.clone(), note: note.clone() };
@@ -291,6 +285,10 @@ impl Lifecycle {
             }
             What::Noted { .. } => {}
         }
+    }
+
+    fn action(&mut self, number: u32) -> impl Iterator<Item = &mut ActionItem> {
+        self.actions.iter_mut().filter(move |action| action.number == number)
     }
 
     fn grade(&mut self, severity: Severity) {
