@@ -163,7 +163,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Figure]:
 def main() -> int:
     """Prints progress and, last, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", help=f"A-B; {HELD_OUT} are held out and the default, 1-20 are for development")
+    parser.add_argument("--seeds", help=f"A-B; {HELD_OUT} are held out and the default, 1-60 are for development")
     parser.add_argument("--quick", action="store_true", help="three streams, no peers")
     parser.add_argument("--detail", action="store_true", help="what was confused with what")
     parser.add_argument(

@@ -26,6 +26,8 @@ const MODELS_MIN: usize = 2;
 pub(super) struct Burdens {
     /// The models that wait, by the incident of the whole that is lost.
     waiting: BTreeMap<IncidentId, BTreeSet<ModelName>>,
+    /// Incidents of what is lost as a whole.
+    wholes: BTreeSet<IncidentId>,
     /// Incidents to be looked at on the next tick.
     due: BTreeSet<IncidentId>,
 }
@@ -44,6 +46,7 @@ impl Burdens {
     /// An incident is over, or goes on as another.
     pub(super) fn drop(&mut self, id: IncidentId) {
         self.waiting.remove(&id);
+        self.wholes.remove(&id);
         self.due.remove(&id);
     }
 
@@ -69,7 +72,8 @@ impl State {
         if rule == RuleId::NodeLost {
             id.into_iter().for_each(|id| self.burdens.review(id));
         }
-        let Some(model) = model.filter(|_| waits(rule)) else { return };
+        let any = !self.burdens.wholes.is_empty();
+        let Some(model) = model.filter(|_| any && waits(rule)) else { return };
         let lost = self.replicas.lost(model).take(ANCHORS);
         let ids: BTreeSet<IncidentId> = lost.filter_map(|node| self.lost_with(node)).collect();
         ids.into_iter().for_each(|id| self.burdens.review(id));
@@ -96,6 +100,7 @@ impl State {
         else {
             return;
         };
+        self.burdens.wholes.insert(id);
         let members = &case.incident().members;
         let models = self.models_lost(&scope.entity, members);
         let own = members.iter().filter(|m| waits(m.rule) && !self.is_part(&scope.entity, m));

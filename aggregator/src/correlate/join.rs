@@ -31,13 +31,26 @@ impl State {
         finding: Finding,
         touched: &mut Touched,
     ) {
+        let candidates = self.candidates(node, &finding);
+        self.join_one_of(now, node, key, finding, candidates, touched);
+    }
+
+    /// The same where it is known which incidents it may belong to.
+    pub(super) fn join_one_of(
+        &mut self,
+        now: Timestamp,
+        node: Option<&NodeId>,
+        key: Key,
+        finding: Finding,
+        mut candidates: Vec<Candidate>,
+        touched: &mut Touched,
+    ) {
         let Some(known) = self.ledger(node).map(Findings::len) else { return };
         let room = node.map_or(self.policy.outside_max, |_| self.policy.findings_max);
         if known >= room {
             self.dropped += 1;
             return;
         }
-        let mut candidates = self.candidates(node, &finding);
         if finding.rule == RuleId::NodeLost {
             // What is older than the silence has a cause of its own.
             candidates.retain(|each| each.upstream.is_some() || each.reasons.has(Evidence::Group));

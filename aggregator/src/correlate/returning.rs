@@ -6,8 +6,8 @@
 
 use gpuwarden_proto::event::Finding;
 use gpuwarden_proto::incident::Member;
-use gpuwarden_proto::time::{Timestamp, spoken};
-use gpuwarden_proto::vocab::{NodeId, TieKind};
+use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::vocab::NodeId;
 
 use super::candidate::Candidate;
 use super::cause::fade;
@@ -29,36 +29,43 @@ impl State {
         finding: Finding,
         touched: &mut Touched,
     ) {
-        if self.has_moved_on(node, place, &finding) {
-            self.forget(node, &key);
-            self.join(now, node, key, finding, touched);
-        } else {
-            self.again(now, node, &key, place, finding, touched);
+        match self.moved_on(node, place, &finding) {
+            Some(candidates) => {
+                self.forget(node, &key);
+                self.join_one_of(now, node, key, finding, candidates, touched);
+            }
+            None => self.again(now, node, &key, place, finding, touched),
         }
     }
 
-    /// Whether something else than before explains a finding that begins again, or nothing does any
-    /// more. What an incident began with, and what flaps, stays where it is.
-    fn has_moved_on(&self, node: Option<&NodeId>, place: Place, finding: &Finding) -> bool {
-        let calm = place.slot.filter(|slot| *slot > 0).and_then(|slot| {
-            let member = self.member(place, slot).filter(|member| !member.flapping)?;
-            Some(finding.raised_at.since(member.cleared_at?))
-        });
-        let Some(calm) = calm.filter(|calm| *calm > self.policy.quiet_period) else {
-            return false;
-        };
-        let mut candidates = self.candidates(node, finding);
-        if let Some(weight) = fade(SAME, calm, self.policy.reopen_within) {
-            let text = || format!("the same again after {} of calm", spoken(calm));
-            let own = candidates.iter().position(|each| each.incident == place.incident);
-            let own = own.unwrap_or_else(|| {
-                candidates.push(Candidate::new(place.incident));
-                candidates.len() - 1
-            });
-            candidates[own].add(TieKind::SameSubject, weight, calm, text);
+    /// Where a finding that begins again may belong, when something else than before explains it, or
+    /// nothing does any more. What an incident began with, and what flaps, stays where it is.
+    fn moved_on(
+        &self,
+        node: Option<&NodeId>,
+        place: Place,
+        finding: &Finding,
+    ) -> Option<Vec<Candidate>> {
+        let slot = place.slot.filter(|slot| *slot > 0)?;
+        let member = self.member(place, slot).filter(|member| !member.flapping)?;
+        let calm = finding.raised_at.since(member.cleared_at?);
+        if calm <= self.policy.quiet_period {
+            return None;
         }
-        let sure = candidates.iter().filter(|each| each.reasons.score() >= ATTACH);
-        sure.max_by_key(|each| each.rank()).is_none_or(|best| best.incident != place.incident)
+        let mut candidates = self.candidates(node, finding);
+        let again = fade(SAME, calm, self.policy.reopen_within);
+        // Each kind of evidence takes its share of the doubt that is left.
+        let own = candidates.iter().find(|each| each.incident == place.incident);
+        let own = own.map_or(0.0, |own| own.reasons.score());
+        let own = 1.0 - (1.0 - own) * (1.0 - again.unwrap_or_default());
+        let others = candidates.iter().filter(|each| each.incident != place.incident);
+        let best = others.map(|each| each.reasons.score()).fold(0.0, f64::max);
+        if own >= ATTACH && own >= best {
+            return None;
+        }
+        // It is not to join anew where it was.
+        candidates.retain(|each| each.incident != place.incident);
+        Some(candidates)
     }
 
     fn member(&self, place: Place, slot: usize) -> Option<&Member> {

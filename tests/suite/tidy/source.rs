@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Directories whose sources are the product. The rest of the workspace is tests and tools.
-const PRODUCT: [&str; 7] = [
+const PRODUCT: [&str; 8] = [
     "proto/src/",
     "agent/src/",
     "respond/src/",
