@@ -123,7 +123,7 @@ struct Draft {
 
 impl Draft {
     fn read(section: &mut Section<'_>, installation: &str, files: ReadFile<'_>) -> Self {
-        let name = section.required("name", DestinationName::new);
+        let name = section.required("name", rules::destination);
         let audience = section.parsed("audience", rules::audience);
         let channel = channel::read(section, installation, files);
         let policy = rules::policy(section, channel.as_ref());

@@ -13,6 +13,7 @@ mod slo;
 mod topology;
 mod trace;
 mod uplink;
+mod work;
 
 pub use event::{PARTS_MAX, decode_event, encode_event};
 pub use inventory::{LABEL_MAX_BYTES, LABELS_MAX};
@@ -21,6 +22,7 @@ pub use record::{
     encode_incident, encode_snapshot,
 };
 pub use silence::{decode_silence, encode_silence};
+pub use work::{Asked, order};
 use thiserror::Error;
 
 use crate::time::Timestamp;

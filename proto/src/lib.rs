@@ -8,6 +8,7 @@
 //! - [`incident`]: what the aggregator makes of events
 //! - [`silence`]: what people hold back, and what holds an incident back
 //! - [`change`]: what was done to the fleet, whoever tells of it
+//! - [`work`]: what people do about an incident
 //! - [`trace`]: where one event went
 //! - [`slo`]: what is promised of services, and what is left of it
 //! - [`shadow`]: what a candidate config would have done otherwise
@@ -32,6 +33,7 @@ pub mod topology;
 pub mod trace;
 pub mod uplink;
 pub mod vocab;
+pub mod work;
 
 /// Generated from `gpuwarden/v1/*.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]

@@ -6,7 +6,7 @@
 //! - [`timer`]: timers as data, and the audit of whether they fired
 //! - [`oncall`]: who is on call, until when, and why
 //! - [`escalate`]: who is paged after how long, and why
-//! - [`lifecycle`], [`checklist`]: the work on an incident from detection to what was learned
+//! - [`lifecycle`]: the work on an incident from detection to what was learned
 //! - [`review`]: the draft of a post-incident review, from facts
 //! - [`report`]: how fast and how often, by week, service and person
 //! - [`config`]: what an operator may say about all of that
@@ -44,7 +44,6 @@
 
 pub mod by_severity;
 pub mod calendar;
-pub mod checklist;
 pub mod config;
 pub mod escalate;
 pub mod lifecycle;

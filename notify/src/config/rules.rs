@@ -21,6 +21,11 @@ pub(super) fn word(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The name of a destination: a word, since it stands in commands and keys.
+pub(super) fn destination(text: &str) -> Result<DestinationName, String> {
+    DestinationName::new(&word(text)?).map_err(|error| error.to_string())
+}
+
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("should be a path".to_owned()) } else { Ok(text.into()) }
 }
@@ -51,7 +56,7 @@ pub(super) fn policy(section: &mut Section<'_>, channel: Option<&Channel>) -> Po
             usual.give_up_after,
             60 * SECOND..=7 * 24 * hour,
         ),
-        fall_back: section.parsed("fall_back", DestinationName::new),
+        fall_back: section.parsed("fall_back", destination),
         ..usual
     }
 }

@@ -3,49 +3,12 @@
 use std::fmt;
 
 use gpuwarden_proto::time::Timestamp;
+pub use gpuwarden_proto::vocab::DestinationName;
 use gpuwarden_proto::vocab::IncidentId;
 use serde::{Deserialize, Serialize};
 
 use crate::destination::External;
 use crate::message::{Kind, Message};
-
-/// The name of a destination in the settings.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DestinationName(String);
-
-impl DestinationName {
-    /// The longest, in bytes.
-    const MAX_BYTES: usize = 64;
-
-    /// A name: letters, digits, `-` and `_`.
-    ///
-    /// # Errors
-    ///
-    /// It is none.
-    pub fn new(text: &str) -> Result<Self, String> {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if text.is_empty() || text.len() > Self::MAX_BYTES || !text.bytes().all(good) {
-            return Err(format!(
-                "should be a name of at most {} letters, digits, `-` and `_`",
-                Self::MAX_BYTES
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for DestinationName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
 
 /// What makes a notification the same: asked for twice, it is told once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

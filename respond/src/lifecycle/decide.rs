@@ -4,9 +4,8 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::Severity;
 
 use super::{
-    ActionItem, Actor, Command, Event, Facts, Lifecycle, Order, Refusal, Stage, Terms, What,
+    ActionItem, Actor, Command, Event, Facts, Item, Lifecycle, Order, Refusal, Stage, Terms, What,
 };
-use crate::checklist::Item;
 
 /// The longest text that is kept, in bytes.
 const TEXT_MAX_BYTES: usize = 4096;

@@ -1,64 +1,11 @@
 //! All people and schedules, and which schedules answer at which level for which service.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{DestinationName, PersonName, ScheduleName, ServiceName};
-use serde::{Deserialize, Serialize};
-
+pub use gpuwarden_proto::work::Level;
 use super::{Because, Override, Schedule};
-
-/// Whom an incident is taken to, as the handbook has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Level {
-    /// Platform engineer.
-    L1,
-    /// Senior engineer.
-    L2,
-    /// Architect or lead.
-    L3,
-    /// Management.
-    Management,
-}
-
-impl Level {
-    /// All of them, from the first on.
-    pub const ALL: [Self; 4] = [Self::L1, Self::L2, Self::L3, Self::Management];
-
-    /// The one above.
-    #[must_use]
-    pub const fn next(self) -> Option<Self> {
-        match self {
-            Self::L1 => Some(Self::L2),
-            Self::L2 => Some(Self::L3),
-            Self::L3 => Some(Self::Management),
-            Self::Management => None,
-        }
-    }
-
-    /// The word in settings and commands.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::L1 => "l1",
-            Self::L2 => "l2",
-            Self::L3 => "l3",
-            Self::Management => "management",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::L1 => "L1",
-            Self::L2 => "L2",
-            Self::L3 => "L3",
-            Self::Management => "management",
-        })
-    }
-}
 
 /// Somebody who may be on call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, Severity};
+pub use gpuwarden_proto::work::Standing;
 use serde::{Deserialize, Serialize};
 
 use super::Targets;
@@ -38,20 +39,6 @@ pub enum Input {
     Withdrawn,
     /// It was over, and is not.
     Reopened,
-}
-
-/// How the time to respond goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// Less than half of it is over.
-    InTime,
-    /// Half of it is over.
-    AtRiskHalf,
-    /// Four fifths of it are over.
-    AtRiskFourFifths,
-    /// All of it is over.
-    Breached,
 }
 
 /// What a clock does.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::Severity;
+use crate::time::Timestamp;
+use crate::vocab::Severity;
 use serde::{Deserialize, Serialize};
 
 /// A box of the checklist.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, Severity};
+use crate::time::Timestamp;
+use crate::vocab::{IncidentId, Severity};
 use serde::{Deserialize, Serialize};
 
+use super::Level;
+use super::checklist::Item;
 use super::event::{ActionKind, NotOne};
-use crate::checklist::Item;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,17 @@ pub struct Order {
     pub expected: Option<u64>,
     /// What they ask for.
     pub command: Command,
+}
+
+/// What a person may ask of the work on an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// A command of its life.
+    Command(Command),
+    /// Somebody of this level is to be paged now.
+    Escalate(Level),
+    /// It is expected to be over then; `None` takes back what was said.
+    Expect(Option<Timestamp>),
 }
 
 /// What is asked for.
