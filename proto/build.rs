@@ -3,7 +3,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "event", "uplink", "incident", "fleet", "change", "shadow", "signal", "silence", "slo",
-        "topology", "work",
+        "topology", "work", "oncall",
     ]
     .map(|name| format!("gpuwarden/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=gpuwarden");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gpuwarden_proto::settings::{ByteSize, Document, Problem, Section};
@@ -12,6 +13,7 @@ use crate::correlate::{Policy, cause::Windows};
 use crate::graph::Topology;
 use crate::http::guard::Secret;
 use crate::kubernetes::{self, IN_CLUSTER, NAMESPACES_MAX};
+use crate::response;
 use crate::suppress::{Inhibition, inhibit};
 
 /// All settings. What a file does not name has its default.
@@ -70,6 +72,8 @@ pub struct Config {
     pub shadow: Option<Candidate>,
     /// Whose rollouts are watched; `None` watches none.
     pub kubernetes: Option<kubernetes::Settings>,
+    /// Who is told and asked, when and how.
+    pub people: Arc<response::config::Settings>,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -131,6 +135,7 @@ impl Default for Config {
             shadow_percent: 20,
             shadow: None,
             kubernetes: None,
+            people: Arc::default(),
             limits: Limits::default(),
         }
     }
@@ -240,6 +245,7 @@ impl Config {
         let (longest, allowed) = (config.silence_longest, Duration::from_secs(60)..=DAY * 366);
         config.silence_longest = root.section("silences").duration("longest", longest, allowed);
         config.inhibitions = inhibit::read(root);
+        config.people = Arc::new(response::config::Settings::read(root));
         config
     }
 

@@ -9,6 +9,7 @@ mod apply;
 mod journal;
 mod outside;
 mod pending;
+mod response;
 mod sessions;
 mod shadow;
 mod silence;
@@ -19,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpuwarden_notify::delivery::Send;
 use gpuwarden_proto::change::{NoChange, RecordedChange, Told};
 use gpuwarden_proto::entity::EntityKind;
 use gpuwarden_proto::event::{Event, Subject};
@@ -38,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use outside::{Receipt, Receipts};
 pub use pending::Answer;
+pub use response::{WorkAnswer, WorkOwed, WorkRequest};
 pub use sessions::{Ended, Pulse, Registered, Stream};
 pub use silence::{SilenceAnswer, SilenceError, SilenceRequest};
 pub use writer::Writer;
@@ -58,6 +61,7 @@ use crate::node::SessionId;
 use crate::outside::Outside;
 use crate::outside::register::{Active, Register};
 use crate::replay::line::Word;
+use crate::response::{Response, WorkError};
 use crate::resume::resume;
 use crate::slo::Slo;
 use crate::status::Metrics;
@@ -108,8 +112,12 @@ pub enum Request {
     Gone(NodeId, SessionId),
     /// A person's word.
     Command(IncidentId, Command, Answer),
+    /// Somebody takes it until then; `None` is as long as the settings say.
+    Take(IncidentId, String, Option<Timestamp>, Answer),
     /// About what is held back.
     Silence(SilenceRequest),
+    /// About what people do about incidents.
+    Work(WorkRequest),
     /// What is told from elsewhere.
     Outside(Vec<Outside>, Receipts),
     /// Which incident holds an alert, and whether somebody has taken it.
@@ -152,6 +160,9 @@ pub enum CommandError {
     /// It cannot be.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It has no meaning for the work on it.
+    #[error(transparent)]
+    Work(#[from] WorkError),
     /// It has been, but is not on disk.
     #[error("taken up, but not on disk yet: {0}")]
     NotStored(StoreError),
@@ -184,6 +195,8 @@ pub struct Core {
     sessions: Sessions,
     ledger: Ledger,
     slo: Slo,
+    response: Response,
+    sends: mpsc::UnboundedSender<Send>,
     pending: Pending,
     journal: Journal,
     shadow: Option<Box<Shadow>>,
@@ -242,8 +255,10 @@ impl Core {
         metrics: Arc<Metrics>,
         begun: Begun,
         writer: Writer,
+        sends: mpsc::UnboundedSender<Send>,
     ) -> Self {
         let Begun { mut loaded, now } = begun;
+        let kept_response = std::mem::take(&mut loaded.response);
         let silences = std::mem::take(&mut loaded.silences);
         let next_silence = loaded.next_silence;
         let kept = std::mem::take(&mut loaded.slo);
@@ -253,6 +268,7 @@ impl Core {
         let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
         suppressor.restore(silences, next_silence, &state, now);
         let slo = slo::resume(&config, kept, &state, now);
+        let response = Response::restore(Arc::clone(&config.people), kept_response, now);
         let mut board = Board::default();
         state.incidents().for_each(|incident| board.place(Arc::new(incident.clone())));
         metrics.store_healthy.set(1);
@@ -270,6 +286,8 @@ impl Core {
             sessions: Sessions::default(),
             ledger: Ledger::new(changes, CHANGES_LOADED),
             slo,
+            response,
+            sends,
             pending: Pending::default(),
             journal: Journal::new(next_order),
             shadow,
@@ -283,6 +301,8 @@ impl Core {
             more_to_prune: false,
         };
         core.journal(now, Word::Started);
+        // What was opened by a version that knew nothing of this, or just before the end.
+        core.pending.answer_to(core.state.incidents().map(|incident| incident.id));
         core
     }
 
@@ -356,7 +376,11 @@ impl Core {
                 let error = held.error.clone();
                 // Nothing reaches the disk, and people must see it all the same.
                 self.weigh(now);
+                self.respond(now);
                 self.board.publish(&self.pending.unseen(&self.state));
+                // Somebody is to be told all the same, at the risk of being told twice.
+                let sends = self.pending.take_sends();
+                self.send(sends);
                 return self.pending.excuse(&error);
             }
         }
@@ -367,6 +391,7 @@ impl Core {
             return;
         }
         self.weigh(now);
+        self.respond(now);
         if self.pending.is_empty() {
             return;
         }
@@ -397,7 +422,9 @@ impl Core {
                 self.metrics.streams_behind.inc();
             }
         }
+        self.send(debts.sends);
         debts.silence_answers.into_iter().for_each(SilenceAnswer::give);
+        debts.work_owed.into_iter().for_each(WorkOwed::give);
         for (receipts, answer) in debts.receipts {
             drop(answer.send(Ok(receipts)));
         }
@@ -467,7 +494,8 @@ impl Core {
         } else {
             (self.retry_wait * 2).min(RETRY_MAX)
         };
-        let debts = debts.without_answers(&error);
+        let mut debts = debts.without_answers(&error);
+        self.send(std::mem::take(&mut debts.sends));
         let sleep = Box::pin(tokio::time::sleep(self.retry_wait));
         self.commit = Commit::Held(Box::new(Held { transaction, debts, error, sleep }));
         Ok(())

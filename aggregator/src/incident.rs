@@ -130,6 +130,7 @@ impl Case {
             type_reason: kind.reason,
             severity: severity.what,
             severity_reason: severity.reason,
+            overruled: None,
             state: IncidentState::Open,
             title: String::new(),
             opened_at: cause.raised_at,
@@ -356,7 +357,8 @@ impl Case {
     /// Raises the severity. One that is not more urgent has no effect: it falls only by a person's
     /// word.
     pub fn raise(&mut self, severity: Severity, reason: impl FnOnce() -> String, now: Timestamp) {
-        if severity >= self.incident.severity {
+        let overruled = self.incident.overruled.is_some_and(|from| severity >= from);
+        if severity >= self.incident.severity || overruled {
             return;
         }
         let reason = reason();

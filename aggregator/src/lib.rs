@@ -13,6 +13,8 @@
 //! - [`suppress`]: what is held back, by whom or what, and why; pure
 //! - [`outside`]: what other systems and people tell; pure
 //! - [`slo`]: what is promised of services, and what is left of it; pure
+//! - [`response`]: who is told what and when, and what people do about it; pure
+//! - [`telling`]: carries out what is to be told
 //! - [`store`]: what is on disk; the only SQL
 //! - [`watch`], [`query`], [`service`]: what people are shown, ask and say
 //! - [`trace`]: where one event went, by what is kept; pure
@@ -42,6 +44,7 @@ pub mod outside;
 pub mod query;
 pub mod replay;
 pub mod replica;
+pub mod response;
 pub mod resume;
 pub mod runbook;
 pub mod service;
@@ -50,6 +53,7 @@ pub mod slo;
 pub mod status;
 pub mod store;
 pub mod suppress;
+pub mod telling;
 pub mod trace;
 pub mod watch;
 
@@ -62,6 +66,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use gpuwarden_notify::teller::Teller;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -166,12 +171,16 @@ impl Aggregator {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let times = Times { max_age: config.event_max_age, max_ahead: config.event_max_ahead };
         let writer = Writer::start(store, clock.clone()).context("cannot start the writer")?;
+        let (sends, to_send) = mpsc::unbounded_channel();
+        let teller = teller(&config)?;
+        let telling = telling::run(teller, clock.clone(), to_send, requests.clone());
         let core = Core::new(
             Arc::clone(&config),
             clock.clone(),
             Arc::clone(&metrics),
             Begun { loaded, now },
             writer,
+            sends,
         );
         let inputs = Inputs { batches: batches_in, requests: requests_in };
         // The edges stop when the core has stopped, whatever made it.
@@ -200,10 +209,17 @@ impl Aggregator {
         };
         let ingest = Ingest { config, clock, metrics, times, batches, requests };
         let grpc = serve(grpc, ingest, desk, &edges);
-        let (result, served, (), ()) = tokio::join!(core, grpc, http, rollouts);
+        let (result, served, (), (), ()) = tokio::join!(core, grpc, http, rollouts, telling);
         result?;
         served
     }
+}
+
+/// What tells people, with what is wrong with their templates said.
+fn teller(config: &Config) -> anyhow::Result<Teller> {
+    let (teller, faults) = Teller::new(config.people.notify.clone())?;
+    faults.iter().for_each(|fault| tracing::warn!("{fault}"));
+    Ok(teller)
 }
 
 async fn serve(

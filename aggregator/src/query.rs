@@ -2,6 +2,7 @@
 
 mod outside;
 mod silence;
+mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -154,12 +155,17 @@ impl Desk {
     ) -> Result<Arc<Incident>, AskError> {
         let result = self.ask(|answer| Request::Command(id, command, answer)).await?;
         let Err(CommandError::Refused(Refusal::Unknown(id))) = result else { return Ok(result?) };
+        Err(self.over_or_unknown(id).await?)
+    }
+
+    /// Why an incident that is not at hand cannot be answered.
+    async fn over_or_unknown(&self, id: IncidentId) -> Result<AskError, AskError> {
         let stored = self.read(move |history| history.incident(id)).await?;
         let refusal = match stored.and_then(|incident| incident.resolved_at) {
             Some(at) => Refusal::Over { id, at },
             None => Refusal::Unknown(id),
         };
-        Err(CommandError::Refused(refusal).into())
+        Ok(CommandError::Refused(refusal).into())
     }
 
     /// Begins a watch.

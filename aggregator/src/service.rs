@@ -8,6 +8,7 @@ mod signals;
 mod silence;
 mod slo;
 mod topology;
+mod work;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use gpuwarden_proto::incident::{Incident, WatchChange, WatchUpdate};
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::fleet_service_server::FleetService;
 use gpuwarden_proto::pb::incident_service_server::IncidentService;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
 use tonic::{Request, Response, Status};
 
@@ -28,11 +30,13 @@ pub use signals::Signals;
 pub use silence::Silences;
 pub use slo::Objectives;
 pub use topology::Topology;
+pub use work::{OnCallDesk, WorkDesk};
 
 use crate::core::{CommandError, SilenceError};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
 use crate::query::{AskError, Desk, HeldBack};
+use crate::response::WorkError;
 use crate::suppress;
 use crate::watch::{Ended, Update, WAITING_MAX, WATCHERS_MAX, Watch};
 
@@ -103,8 +107,10 @@ impl IncidentService for Incidents {
         &self,
         request: Request<pb::AcknowledgeIncidentRequest>,
     ) -> Answer<pb::AcknowledgeIncidentResponse> {
-        let pb::AcknowledgeIncidentRequest { id, by } = request.into_inner();
-        let incident = self.command(id, Command::Acknowledge { by }).await?;
+        let pb::AcknowledgeIncidentRequest { id, by, until_unix_ns } = request.into_inner();
+        let until = (until_unix_ns != 0).then(|| Timestamp::from_unix_ns(until_unix_ns));
+        let taken = self.0.take(IncidentId(id), by, until).await.map_err(status)?;
+        let incident = Some(wire(&taken));
         Ok(Response::new(pb::AcknowledgeIncidentResponse { incident }))
     }
 
@@ -226,6 +232,11 @@ fn status(error: AskError) -> Status {
             }
         },
         AskError::Command(CommandError::NotStored(_)) => Status::unavailable(text),
+        AskError::Command(CommandError::Work(error)) => match error {
+            WorkError::Unknown(_) => Status::not_found(text),
+            WorkError::Bad(_) => Status::invalid_argument(text),
+            WorkError::Refused(_) => Status::failed_precondition(text),
+        },
         AskError::Command(CommandError::Full) => Status::resource_exhausted(text),
         AskError::Command(CommandError::Refused(refusal)) => match refusal {
             Refusal::Unknown(_) => Status::not_found(text),

@@ -20,10 +20,12 @@ use gpuwarden_proto::silence::Silence;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::uplink::Entry;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, ModelName, NodeId, NodeState, Seq, ServerName};
+use gpuwarden_respond::timer::audit::Logged;
 pub use memory::{Fault, MemoryStore};
 pub use sqlite::{SqliteHistory, SqliteStore, sqlite_version};
 use thiserror::Error;
 
+use crate::response::{self, Work};
 use crate::slo::kept::Kept;
 
 /// Changes that are loaded at the start.
@@ -111,6 +113,8 @@ pub struct Transaction {
     pub silences: Vec<Silence>,
     /// Counts and alarms of objectives.
     pub slo: Kept,
+    /// What people do about incidents, and what is told of them.
+    pub response: response::Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
 }
@@ -128,6 +132,7 @@ impl Transaction {
             changes,
             silences,
             slo,
+            response,
             next_incident: _,
         } = self;
         batches.is_empty()
@@ -138,6 +143,7 @@ impl Transaction {
             && changes.is_empty()
             && silences.is_empty()
             && slo.is_empty()
+            && response.is_empty()
     }
 }
 
@@ -158,6 +164,8 @@ pub struct Loaded {
     pub next_silence: u64,
     /// Counts by length and beginning of their buckets, and the alarms that are on.
     pub slo: Kept,
+    /// The work on incidents that may yet go on, what is told of them, and who takes over.
+    pub response: response::Kept,
     /// The number that the next incident gets.
     pub next_incident: u64,
     /// The place in the common order that the next batch or journal row gets.
@@ -266,6 +274,20 @@ pub trait History: Send {
         told_at: Timestamp,
         limit: usize,
     ) -> Result<Vec<Incident>, StoreError>;
+
+    /// The work on one incident.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn work(&self, id: IncidentId) -> Result<Option<Work>, StoreError>;
+
+    /// What happened to timers since `from`, in order, at most `limit` of it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    fn timer_words(&self, from: Timestamp, limit: usize) -> Result<Vec<Logged>, StoreError>;
 
     /// Batches of all nodes and journal rows in the order in which they were taken up, a page of at
     /// most `limit` beginning at `from`.

@@ -9,7 +9,10 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{ChangeKind, EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
+use crate::incidents::order::Order;
 use crate::incidents::report::ReportArgs;
+use crate::oncall;
+use crate::review::Review;
 pub use crate::silence::ask::Silence;
 
 /// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
@@ -49,6 +52,12 @@ pub enum Command {
     /// Hold incidents back for a time, with a reason, and see what is held back.
     #[command(subcommand)]
     Silence(Silence),
+    /// Look back upon incidents, and see to it that what was decided is done.
+    #[command(subcommand)]
+    Review(Review),
+    /// Show who is on call, and have somebody take over.
+    #[command(subcommand)]
+    Oncall(oncall::Command),
     /// Show the nodes of the fleet.
     Nodes,
     /// Show what is promised of services, how much of it is left, and how fast it is used up.
@@ -165,6 +174,9 @@ pub enum Incidents {
         /// Its number.
         #[arg(value_parser = incident_id)]
         id: IncidentId,
+        /// For so long, e.g. 2h; then people are paged again. Without it, as the settings say.
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        lasts: Option<Duration>,
         /// Who takes it.
         #[command(flatten)]
         by: By,
@@ -225,6 +237,9 @@ pub enum Incidents {
         #[command(flatten)]
         by: By,
     },
+    /// What concerns the work on it.
+    #[command(flatten)]
+    Order(Order),
 }
 
 /// Who answers.
@@ -320,13 +335,13 @@ fn event_seq(text: &str) -> Result<Seq, String> {
 }
 
 /// `7` or `#7`.
-fn incident_id(text: &str) -> Result<IncidentId, String> {
+pub(crate) fn incident_id(text: &str) -> Result<IncidentId, String> {
     let number = text.strip_prefix('#').unwrap_or(text).parse();
     number.map(IncidentId).map_err(|_| "not an incident's number (try 7)".to_owned())
 }
 
 /// `500ms`, `90s`, `2m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
     let read =
         |(unit, ms): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*ms);

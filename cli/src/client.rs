@@ -3,6 +3,7 @@
 
 mod signals;
 mod silence;
+mod work;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,13 +17,16 @@ use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::change_service_client::ChangeServiceClient;
 use gpuwarden_proto::pb::fleet_service_client::FleetServiceClient;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
+use gpuwarden_proto::pb::on_call_service_client::OnCallServiceClient;
 use gpuwarden_proto::pb::shadow_service_client::ShadowServiceClient;
 use gpuwarden_proto::pb::signal_service_client::SignalServiceClient;
 use gpuwarden_proto::pb::silence_service_client::SilenceServiceClient;
 use gpuwarden_proto::pb::slo_service_client::SloServiceClient;
 use gpuwarden_proto::pb::topology_service_client::TopologyServiceClient;
+use gpuwarden_proto::pb::work_service_client::WorkServiceClient;
 use gpuwarden_proto::shadow::Report;
 use gpuwarden_proto::slo::Objective;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::topology::{Branch, Portrait};
 use gpuwarden_proto::trace::Trace;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
@@ -119,6 +123,8 @@ pub struct Client {
     topology: TopologyServiceClient<Channel>,
     silences: SilenceServiceClient<Channel>,
     changes: ChangeServiceClient<Channel>,
+    work: WorkServiceClient<Channel>,
+    on_call: OnCallServiceClient<Channel>,
 }
 
 /// A list, and whether there is more than was asked for.
@@ -145,7 +151,10 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
     /// I take it.
-    Acknowledge,
+    Acknowledge {
+        /// Until when; `None` is as long as the settings say.
+        until: Option<Timestamp>,
+    },
     /// A remark.
     Note(String),
     /// It has the same cause as another.
@@ -197,10 +206,15 @@ impl Client {
             TopologyServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
         let silences =
             SilenceServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let work =
+            WorkServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let on_call = OnCallServiceClient::new(channel.clone());
         let changes = ChangeServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
         Ok(Self {
             url: aggregator.url.clone(),
             incidents,
+            work,
+            on_call,
             fleet,
             shadow,
             topology,
@@ -262,8 +276,9 @@ impl Client {
     ) -> Result<Incident, ClientError> {
         let (id, by) = (id.0, by.to_owned());
         let incident = match word {
-            Word::Acknowledge => {
-                let request = timed(pb::AcknowledgeIncidentRequest { id, by });
+            Word::Acknowledge { until } => {
+                let until_unix_ns = until.map_or(0, Timestamp::unix_ns);
+                let request = timed(pb::AcknowledgeIncidentRequest { id, by, until_unix_ns });
                 let answer = self.incidents.acknowledge_incident(request).await;
                 answer.map(|answer| answer.into_inner().incident)
             }

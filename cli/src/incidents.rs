@@ -5,19 +5,38 @@ pub mod explain;
 pub mod feed;
 pub mod list;
 pub mod name;
+pub mod order;
 pub mod report;
 pub mod show;
 pub mod watch;
+pub mod work;
 
 #[cfg(test)]
 pub(crate) mod sample;
 
 use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::vocab::IncidentId;
+use gpuwarden_proto::work::Work;
+use serde::Serialize;
 
 use crate::args::{Format, Incidents};
-use crate::client::{Aggregator, Client, Word};
+use crate::client::{Aggregator, Client, ClientError, Word};
 use crate::clock;
 use crate::screen::Screen;
+
+/// One incident, with the work on it.
+#[derive(Debug, Serialize)]
+struct Known {
+    #[serde(flatten)]
+    incident: Incident,
+    work: Option<Work>,
+}
+
+impl Known {
+    async fn ask(client: &mut Client, id: IncidentId) -> Result<Self, ClientError> {
+        Ok(Self { incident: client.incident(id).await?, work: client.work(id).await? })
+    }
+}
 
 /// Does what was asked for.
 pub async fn run(
@@ -39,22 +58,35 @@ pub async fn run(
             }
         }
         Incidents::Show { id } => {
-            let incident = client.incident(id).await?;
+            let known = Known::ask(&mut client, id).await?;
             match screen.format {
-                Format::Json => screen.json(&incident)?,
+                Format::Json => screen.json(&known)?,
                 Format::Table => {
-                    screen.text(&show::render(&incident, clock::now(), screen.paint))?;
+                    let Known { incident, work } = &known;
+                    let page =
+                        show::render_with(incident, work.as_ref(), clock::now(), screen.paint);
+                    screen.text(&page)?;
                 }
             }
         }
         Incidents::Explain { id } => {
-            let incident = client.incident(id).await?;
+            let known = Known::ask(&mut client, id).await?;
             match screen.format {
-                // All that an explanation says is in the incident itself.
-                Format::Json => screen.json(&incident)?,
+                // All that an explanation says is in the incident itself and in the work on it.
+                Format::Json => screen.json(&known)?,
                 Format::Table => {
-                    screen.text(&explain::render(&incident, clock::now(), screen.paint))?;
+                    let Known { incident, work } = &known;
+                    let now = clock::now();
+                    let page = explain::render_with(incident, work.as_ref(), now, screen.paint);
+                    screen.text(&page)?;
                 }
+            }
+        }
+        Incidents::Order(order) => {
+            let work = client.order(order.asked(clock::now())).await?;
+            match screen.format {
+                Format::Json => screen.json(&work)?,
+                Format::Table => screen.line(&work::answer(&work, clock::now(), screen.paint))?,
             }
         }
         Incidents::Report(args) => {
@@ -65,8 +97,9 @@ pub async fn run(
             }
         }
         Incidents::Watch { .. } => {}
-        Incidents::Ack { id, by } => {
-            answered(&client.say(id, &by.by, Word::Acknowledge).await?, &mut screen)?;
+        Incidents::Ack { id, lasts, by } => {
+            let word = Word::Acknowledge { until: lasts.map(|lasts| clock::now().after(lasts)) };
+            answered(&client.say(id, &by.by, word).await?, &mut screen)?;
         }
         Incidents::Note { id, text, by } => {
             answered(&client.say(id, &by.by, Word::Note(text)).await?, &mut screen)?;

@@ -2,8 +2,8 @@
 //!
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
-//! - [`incidents`], [`silence`], [`nodes`], [`topology`], [`slo`], [`change`], [`explain`],
-//!   [`shadow`]: one module a command
+//! - [`incidents`], [`review`], [`oncall`], [`silence`], [`nodes`], [`topology`], [`slo`],
+//!   [`change`], [`explain`], [`shadow`]: one module a command
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
 //! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
@@ -19,8 +19,10 @@ pub mod clock;
 pub mod explain;
 pub mod incidents;
 pub mod nodes;
+pub mod oncall;
 pub mod page;
 pub mod quantity;
+pub mod review;
 pub mod screen;
 pub mod shadow;
 pub mod silence;
@@ -50,6 +52,8 @@ pub fn main(args: Args) -> ExitCode {
                     incidents::run(command, &args.aggregator, screen).await
                 }
                 Command::Silence(command) => silence::run(command, &args.aggregator, screen).await,
+                Command::Review(command) => review::run(command, &args.aggregator, screen).await,
+                Command::Oncall(command) => oncall::run(command, &args.aggregator, screen).await,
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Slo => slo::run(&args.aggregator, screen).await,
                 Command::Shadow => shadow::run(&args.aggregator, screen).await,

@@ -21,7 +21,7 @@ use crate::message::template::Templates;
 const DESTINATIONS_MAX: usize = 200;
 
 /// All of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The name of this installation, by which others tell it from another.
     pub installation: String,
@@ -33,8 +33,19 @@ pub struct Settings {
     pub destinations: Vec<Destination>,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            installation: "gpuwarden".to_owned(),
+            ca_file: None,
+            templates: None,
+            destinations: Vec::new(),
+        }
+    }
+}
+
 /// A place where things are told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     /// Its name.
     pub name: DestinationName,
@@ -79,8 +90,9 @@ impl Settings {
     pub fn read(root: &mut Section<'_>, read: ReadFile<'_>) -> Self {
         let mut notify = root.section("notify");
         let installation = notify.parsed("installation", rules::word);
+        let usual = Self::default();
         let mut settings = Self {
-            installation: installation.unwrap_or_else(|| "gpuwarden".to_owned()),
+            installation: installation.unwrap_or_else(|| usual.installation.clone()),
             ca_file: notify.parsed("ca_file", rules::path),
             templates: notify.parsed("templates", rules::path),
             destinations: Vec::new(),

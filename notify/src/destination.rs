@@ -62,7 +62,7 @@ pub struct External {
 pub struct Unfit(pub String);
 
 /// A way to tell, with its settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Channel {
     /// Slack's incoming webhooks.
     SlackWebhook(slack_webhook::Settings),

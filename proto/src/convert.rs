@@ -6,6 +6,7 @@ mod event;
 mod fleet;
 mod incident;
 mod inventory;
+mod oncall;
 mod record;
 mod shadow;
 mod silence;
@@ -22,8 +23,8 @@ pub use record::{
     encode_incident, encode_snapshot,
 };
 pub use silence::{decode_silence, encode_silence};
-pub use work::{Asked, order};
 use thiserror::Error;
+pub use work::{Asked, order};
 
 use crate::time::Timestamp;
 

@@ -140,6 +140,9 @@ pub struct Incident {
     pub severity: Severity,
     /// Why so urgent.
     pub severity_reason: String,
+    /// What a person has lowered it from: only what is worse raises it by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Severity>,
     /// Where it stands.
     pub state: IncidentState,
     /// One sentence: what is broken, where.

@@ -8,6 +8,7 @@
 //! - [`incident`]: what the aggregator makes of events
 //! - [`silence`]: what people hold back, and what holds an incident back
 //! - [`change`]: what was done to the fleet, whoever tells of it
+//! - [`oncall`]: who is on call, and who takes over
 //! - [`work`]: what people do about an incident
 //! - [`trace`]: where one event went
 //! - [`slo`]: what is promised of services, and what is left of it
@@ -24,6 +25,7 @@ pub mod event;
 pub mod fleet;
 pub mod incident;
 pub mod inventory;
+pub mod oncall;
 pub mod settings;
 pub mod shadow;
 pub mod silence;

@@ -142,6 +142,9 @@ impl Lifecycle {
                 }
                 self.prove(Item::OnCallNotified, format!("{who} was told"), at);
             }
+            What::Informed { whom } => {
+                self.prove(Item::StakeholdersInformed, format!("{whom} was told"), at);
+            }
             What::Acknowledged => {
                 self.owner = Some(event.by.clone());
                 self.respond();

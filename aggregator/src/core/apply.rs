@@ -45,8 +45,12 @@ impl Core {
                 self.snapshot(now, &node, session, *snapshot);
             }
             Request::Gone(node, session) => self.gone(now, &node, session),
-            Request::Command(id, command, answer) => self.command(now, id, command, answer),
+            Request::Command(id, command, answer) => self.say(now, id, command, None, answer),
+            Request::Take(id, by, until, answer) => {
+                self.say(now, id, Command::Acknowledge { by }, until, answer);
+            }
             Request::Silence(request) => self.silence(now, request),
+            Request::Work(request) => self.work(now, request),
             Request::Outside(signals, answer) => self.outside(now, signals, answer),
             Request::Holder(subject, answer) => reply(answer, self.holder(&subject)),
             Request::Alerts(answer) => reply(answer, self.alerts()),
@@ -209,16 +213,30 @@ impl Core {
         self.pending.recording((taken, answer));
     }
 
-    fn command(&mut self, now: Timestamp, id: IncidentId, command: Command, answer: Answer) {
+    fn say(
+        &mut self,
+        now: Timestamp,
+        id: IncidentId,
+        command: Command,
+        until: Option<Timestamp>,
+        answer: Answer,
+    ) {
         let mut touched = Touched::default();
         // Which incident of the candidate is meant is to be seen before it is carried out.
         if self.state.may(id, &command).is_ok() {
             self.journal(now, Word::Command(id, command.clone()));
         }
+        let taken = match &command {
+            Command::Acknowledge { by } => Some(by.clone()),
+            _ => None,
+        };
         match self.state.command(now, id, command, &mut touched) {
             Ok(shown) => {
                 self.note(touched);
                 self.pending.answer(shown, answer);
+                if let Some(by) = taken {
+                    self.taken(now, id, &by, until);
+                }
             }
             Err(refusal) => {
                 let over = self.board.incident(id).and_then(|incident| incident.resolved_at);
@@ -246,6 +264,7 @@ impl Core {
         self.silences(now);
         self.lapse(now);
         self.objectives(now);
+        self.respond_to_time(now);
         self.shadow_passes(now);
         if self.prune_due {
             self.suppressor.forget(now);

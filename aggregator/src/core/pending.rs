@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use gpuwarden_notify::delivery::Send;
 use gpuwarden_proto::change::{NoChange, RecordedChange};
 use gpuwarden_proto::incident::{Incident, WatchChange};
 use gpuwarden_proto::silence::{Silence, SilenceId};
@@ -10,10 +11,11 @@ use gpuwarden_proto::uplink::Rejection;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
 use tokio::sync::oneshot;
 
-use super::{CommandError, Receipt, Receipts, Recorded, SilenceAnswer};
+use super::{CommandError, Receipt, Receipts, Recorded, SilenceAnswer, WorkOwed};
 use crate::correlate::{State, Touched};
 use crate::ledger::Taken;
 use crate::node::SessionId;
+use crate::response;
 use crate::slo::kept::Kept;
 use crate::store::{Batch, JournalRow, NodeRow, StoreError, Transaction};
 use crate::watch::Update;
@@ -51,6 +53,11 @@ pub(super) struct Pending {
     changes: Vec<RecordedChange>,
     silences: BTreeMap<SilenceId, Silence>,
     slo: Kept,
+    /// Those that changed and that the people's half has not looked at yet.
+    unanswered: BTreeSet<IncidentId>,
+    response: response::Kept,
+    sends: Vec<Send>,
+    work_owed: Vec<WorkOwed>,
     owed: Vec<Owed>,
     answers: Vec<(IncidentId, Answer)>,
     silence_answers: Vec<SilenceAnswer>,
@@ -72,6 +79,10 @@ pub(super) struct Debts {
     pub(super) answers: Vec<(IncidentId, Answer)>,
     /// Who waits for an answer about a silence.
     pub(super) silence_answers: Vec<SilenceAnswer>,
+    /// Who waits for an answer about the work on an incident.
+    pub(super) work_owed: Vec<WorkOwed>,
+    /// What is to be sent.
+    pub(super) sends: Vec<Send>,
     /// Who has told something from elsewhere.
     pub(super) receipts: Vec<(Vec<Receipt>, Receipts)>,
     /// Who waits to hear that changes are recorded.
@@ -87,6 +98,7 @@ impl Debts {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
         self.silence_answers.drain(..).for_each(|answer| answer.excuse(error));
+        self.work_owed.drain(..).for_each(|owed| owed.excuse(error));
         for (_, answer) in self.receipts.drain(..) {
             drop(answer.send(Err(error.clone())));
         }
@@ -147,6 +159,41 @@ impl Pending {
         self.answers.push((id, answer));
     }
 
+    /// These are to be looked at by the people's half.
+    pub(super) fn answer_to(&mut self, ids: impl Iterator<Item = IncidentId>) {
+        self.unanswered.extend(ids);
+    }
+
+    /// Takes those that it has not looked at yet.
+    pub(super) fn take_unanswered(&mut self) -> BTreeSet<IncidentId> {
+        std::mem::take(&mut self.unanswered)
+    }
+
+    /// One that is over and not yet on disk.
+    pub(super) fn over(&self, id: IncidentId) -> Option<Arc<Incident>> {
+        self.over.get(&id).cloned()
+    }
+
+    /// What the people's half keeps is to be written.
+    pub(super) fn response(&mut self, kept: response::Kept) {
+        self.response.append(kept);
+    }
+
+    /// Requests go out once all of this is on disk.
+    pub(super) fn send(&mut self, sends: Vec<Send>) {
+        self.sends.extend(sends);
+    }
+
+    /// Takes what is to be sent without waiting for the disk.
+    pub(super) fn take_sends(&mut self) -> Vec<Send> {
+        std::mem::take(&mut self.sends)
+    }
+
+    /// Somebody waits for an answer about the work on an incident.
+    pub(super) fn owe_work(&mut self, owed: WorkOwed) {
+        self.work_owed.push(owed);
+    }
+
     /// Silences are to be written.
     pub(super) fn silences(&mut self, silences: Vec<Silence>) {
         self.silences.extend(silences.into_iter().map(|silence| (silence.id, silence)));
@@ -166,6 +213,7 @@ impl Pending {
     pub(super) fn touch(&mut self, touched: Touched) {
         for (id, change) in touched.changed {
             self.unseen.insert(id);
+            self.unanswered.insert(id);
             let known = self.touched.entry(id).or_insert(change);
             if change == WatchChange::Resolved {
                 *known = change;
@@ -201,6 +249,7 @@ impl Pending {
             drop(answer.send(Err(CommandError::NotStored(error.clone()))));
         }
         self.silence_answers.drain(..).for_each(|answer| answer.excuse(error));
+        self.work_owed.drain(..).for_each(|owed| owed.excuse(error));
         for (_, answer) in self.receipts.drain(..) {
             drop(answer.send(Err(error.clone())));
         }
@@ -216,6 +265,9 @@ impl Pending {
             && self.nodes.is_empty()
             && self.changes.is_empty()
             && self.slo.is_empty()
+            && self.response.is_empty()
+            && self.sends.is_empty()
+            && self.work_owed.is_empty()
             && self.owed.is_empty()
             && self.answers.is_empty()
             && self.silences.is_empty()
@@ -238,10 +290,22 @@ impl Pending {
             changes: this.changes,
             silences: this.silences.into_values().collect(),
             slo: this.slo,
+            response: this.response,
             next_incident: state.next_id(),
         };
-        let Self { owed, answers, silence_answers, receipts, recordings, events, .. } = this;
-        let debts = Debts { owed, updates, answers, silence_answers, receipts, recordings, events };
+        let Self { owed, answers, silence_answers, work_owed, sends, .. } = this;
+        let Self { receipts, recordings, events, .. } = this;
+        let debts = Debts {
+            owed,
+            updates,
+            answers,
+            silence_answers,
+            work_owed,
+            sends,
+            receipts,
+            recordings,
+            events,
+        };
         (transaction, debts)
     }
 }

@@ -365,7 +365,8 @@ fn begun(config: &Arc<Config>, store: &MemoryStore, clock: &Clock) -> Core {
     let (loaded, now) = (store.load().unwrap(), clock.now());
     let writer = Writer::start(Box::new(store), clock.clone()).unwrap();
     let begun = Begun { loaded, now };
-    Core::new(Arc::clone(config), clock.clone(), Arc::new(Metrics::default()), begun, writer)
+    let (sends, _) = mpsc::unbounded_channel();
+    Core::new(Arc::clone(config), clock.clone(), Arc::new(Metrics::default()), begun, writer, sends)
 }
 
 fn replayed(log: &str) -> Vec<Incident> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, IncidentState};
+use gpuwarden_proto::vocab::{IncidentId, IncidentState, Severity};
 use thiserror::Error;
 
 use super::timeline::Kind;
@@ -44,6 +44,15 @@ pub enum Command {
         by: String,
         /// Which, counted from 1.
         members: Vec<u32>,
+        /// Why.
+        reason: String,
+    },
+    /// Gives it another severity. It falls only so.
+    Regrade {
+        /// Who.
+        by: String,
+        /// Which.
+        to: Severity,
         /// Why.
         reason: String,
     },
@@ -123,6 +132,7 @@ impl Case {
             Command::Acknowledge { by } => self.acknowledge(by, now),
             Command::Note { by, text } => self.tell(now, Kind::Note, &by, text),
             Command::Resolve { by, reason, .. } => self.resolve(&by, &reason, now),
+            Command::Regrade { by, to, reason } => self.regrade(&by, to, &reason, now),
             // What concerns more than this incident is done by who knows the others.
             Command::Merge { .. } | Command::Split { .. } => {}
         }
@@ -144,7 +154,9 @@ impl Case {
         match command {
             Command::Acknowledge { .. } => Ok(()),
             Command::Note { text, .. } => bounded("the text", text, TEXT_MAX_BYTES),
-            Command::Merge { reason, .. } => bounded("the reason", reason, TEXT_MAX_BYTES),
+            Command::Merge { reason, .. } | Command::Regrade { reason, .. } => {
+                bounded("the reason", reason, TEXT_MAX_BYTES)
+            }
             Command::Split { reason, members, .. } => {
                 let count = self.incident.members.len();
                 let known = |number: &u32| (1..=count).contains(&(*number as usize));
@@ -179,6 +191,19 @@ impl Case {
         self.incident.acknowledged_by = Some(by);
     }
 
+    /// What a person has overruled does not raise it again, only what is worse than that.
+    fn regrade(&mut self, by: &str, to: Severity, reason: &str, now: Timestamp) {
+        let from = self.incident.severity;
+        if to == from {
+            return;
+        }
+        self.incident.overruled =
+            (to > from).then(|| self.incident.overruled.map_or(from, |before| before.min(from)));
+        self.incident.severity = to;
+        self.tell(now, Kind::Severity, by, format!("{to} (was {from}): {reason}"));
+        self.incident.severity_reason = format!("{by}: {reason}");
+    }
+
     fn resolve(&mut self, by: &str, reason: &str, now: Timestamp) {
         if !self.enter(IncidentState::Resolved) {
             return;
@@ -200,6 +225,7 @@ impl Command {
             | Self::Note { by, .. }
             | Self::Merge { by, .. }
             | Self::Split { by, .. }
+            | Self::Regrade { by, .. }
             | Self::Resolve { by, .. } => by,
         }
     }

@@ -255,7 +255,7 @@ async fn a_watcher_sees_what_is_open_and_then_each_change() {
     assert_eq!(next().await.0, WatchChange::Changed, "a late cause joins");
     node.send(vec![entry(3, now(), "raise gpu-memory-exhausting gpu3")]).await;
     assert_eq!(next().await, (WatchChange::Opened, 2, "open"));
-    let take = pb::AcknowledgeIncidentRequest { id: 2, by: "ann".to_owned() };
+    let take = pb::AcknowledgeIncidentRequest { id: 2, by: "ann".to_owned(), until_unix_ns: 0 };
     running.people().await.acknowledge_incident(take).await.unwrap();
     assert_eq!(next().await, (WatchChange::Changed, 2, "acknowledged"));
     let end = |force| pb::ResolveIncidentRequest {
@@ -283,7 +283,7 @@ async fn nothing_is_acknowledged_that_is_not_on_disk_and_it_recovers_by_itself()
     let silent = tokio::time::timeout(Duration::from_millis(300), node.from.message()).await;
     assert!(silent.is_err(), "an ack although the disk is full: {silent:?}");
     assert_eq!(running.incidents().await.len(), 1, "people see it all the same");
-    let take = pb::AcknowledgeIncidentRequest { id: 1, by: "ann".to_owned() };
+    let take = pb::AcknowledgeIncidentRequest { id: 1, by: "ann".to_owned(), until_unix_ns: 0 };
     let refused = running.people().await.acknowledge_incident(take).await.unwrap_err();
     assert!(refused.message().contains("the disk is full"), "{}", refused.message());
     let node_b = Speaker::connect(running.addr, "node-b", 1).await;

@@ -5,7 +5,7 @@ use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::{Body, Event, Finding};
 use gpuwarden_proto::inventory::Snapshot;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
+use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq, Severity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,7 @@ struct Said {
     #[serde(default)]
     force: bool,
     into: Option<IncidentId>,
+    to: Option<Severity>,
     #[serde(default)]
     members: Vec<u32>,
 }
@@ -145,6 +146,7 @@ enum Verb {
     Resolve,
     Merge,
     Split,
+    Regrade,
 }
 
 impl Line {
@@ -220,7 +222,7 @@ impl Head {
 
 impl Said {
     fn command(self) -> Result<Command, Fault> {
-        let Self { by, reason, text, force, into, members, .. } = self;
+        let Self { by, reason, text, force, into, to, members, .. } = self;
         Ok(match self.command {
             Verb::Acknowledge => Command::Acknowledge { by },
             Verb::Note => Command::Note { by, text },
@@ -231,6 +233,11 @@ impl Said {
                 Command::Merge { by, into: into.ok_or_else(missing)?, reason }
             }
             Verb::Split => Command::Split { by, members, reason },
+            Verb::Regrade => {
+                let missing =
+                    || Fault::of_line("missing field `to`, which severity it has".to_owned());
+                Command::Regrade { by, to: to.ok_or_else(missing)?, reason }
+            }
         })
     }
 }

@@ -8,7 +8,7 @@ use gpuwarden_proto::event::{Event, Finding};
 use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
-    Availability, GpuUuid, IncidentId, ModelName, ModelVersion, NodeId, Seq, ServerName,
+    Availability, GpuUuid, IncidentId, ModelName, ModelVersion, NodeId, Seq, ServerName, Severity,
     SourceName, SourceState,
 };
 use serde::Serialize;
@@ -130,6 +130,8 @@ struct Said<'a> {
     force: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     into: Option<IncidentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Severity>,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     members: &'a [u32],
 }
@@ -179,6 +181,7 @@ fn said(incident: IncidentId, command: &Command) -> Said<'_> {
         text: "",
         force: false,
         into: None,
+        to: None,
         members: &[],
     };
     match command {
@@ -189,6 +192,9 @@ fn said(incident: IncidentId, command: &Command) -> Said<'_> {
         }
         Command::Merge { by, into, reason } => {
             Said { reason, into: Some(*into), ..said("merge", by) }
+        }
+        Command::Regrade { by, to, reason } => {
+            Said { reason, to: Some(*to), ..said("regrade", by) }
         }
         Command::Split { by, members, reason } => Said { reason, members, ..said("split", by) },
     }
@@ -251,6 +257,7 @@ mod tests {
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"acknowledge","by":"ann"}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"note","by":"ann","text":"looking"}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"resolve","by":"ann","reason":"known","force":true}"#,
+            r#"{"at":"2027-01-15T08:00:00.000Z","event":"command","incident":1,"command":"regrade","by":"ann","reason":"nobody uses it","to":"P4"}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"missed","count":2}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"outside","observed_at":"2027-01-15T07:59:59.000Z","rule":"external-alert","subject":{"kind":"alert","sender":"alertmanager","key":"f1","name":"Slow"},"phase":"raised","grade":"down","summary":"slow","evidence":[],"suspects":[],"raised_at":"2027-01-15T07:59:00.000Z","gpus":[],"about":[{"kind":"model","name":"bert","node":null}]}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"recorded","change":{"key":"ci-7","kind":"rollout","about":[{"kind":"service","name":"search","node":null}],"summary":"search 7","by":"ann","origin":"webhook","link":"","started_at":"2027-01-15T07:59:00.000Z","finished_at":null,"before":"6","after":"7"}}"#,

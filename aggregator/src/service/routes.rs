@@ -7,19 +7,24 @@ use std::task::{Context, Poll};
 use gpuwarden_proto::pb::change_service_server::ChangeServiceServer;
 use gpuwarden_proto::pb::fleet_service_server::FleetServiceServer;
 use gpuwarden_proto::pb::incident_service_server::IncidentServiceServer;
+use gpuwarden_proto::pb::on_call_service_server::OnCallServiceServer;
 use gpuwarden_proto::pb::shadow_service_server::ShadowServiceServer;
 use gpuwarden_proto::pb::signal_service_server::SignalServiceServer;
 use gpuwarden_proto::pb::silence_service_server::SilenceServiceServer;
 use gpuwarden_proto::pb::slo_service_server::SloServiceServer;
 use gpuwarden_proto::pb::topology_service_server::TopologyServiceServer;
 use gpuwarden_proto::pb::uplink_service_server::UplinkServiceServer;
+use gpuwarden_proto::pb::work_service_server::WorkServiceServer;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
 use super::gate::{Bounds, Gate};
-use super::{Changes, Fleet, Incidents, Objectives, Shadow, Signals, Silences, Topology};
+use super::{
+    Changes, Fleet, Incidents, Objectives, OnCallDesk, Shadow, Signals, Silences, Topology,
+    WorkDesk,
+};
 use crate::ingest::{Ingest, Uplink};
 use crate::query::Desk;
 
@@ -50,6 +55,8 @@ impl Routes {
             fleet: FleetServiceServer::new(Fleet(desk.clone())),
             silences: SilenceServiceServer::new(Silences(desk.clone())),
             topology: TopologyServiceServer::new(Topology(desk.clone())),
+            work: WorkServiceServer::new(WorkDesk(desk.clone())),
+            on_call: OnCallServiceServer::new(OnCallDesk(desk.clone())),
             changes: ChangeServiceServer::new(Changes(desk)),
         };
         Self { uplink: ingest.service(), people: Gate::before(people, bounds, metrics) }
@@ -86,6 +93,8 @@ struct People {
     topology: TopologyServiceServer<Topology>,
     silences: SilenceServiceServer<Silences>,
     changes: ChangeServiceServer<Changes>,
+    work: WorkServiceServer<WorkDesk>,
+    on_call: OnCallServiceServer<OnCallDesk>,
 }
 
 impl Service<http::Request<Body>> for People {
@@ -114,6 +123,10 @@ impl Service<http::Request<Body>> for People {
             self.silences.call(request)
         } else if is_for::<ChangeServiceServer<Changes>>(&request) {
             self.changes.call(request)
+        } else if is_for::<WorkServiceServer<WorkDesk>>(&request) {
+            self.work.call(request)
+        } else if is_for::<OnCallServiceServer<OnCallDesk>>(&request) {
+            self.on_call.call(request)
         } else {
             let status = Status::unimplemented("there is no such service here");
             Box::pin(async { Ok(status.into_http()) })

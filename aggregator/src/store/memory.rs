@@ -1,6 +1,7 @@
 //! A store that forgets everything when it ends: for tests, and for trying things out. Its faults can
 //! be switched on.
 
+mod response;
 mod slo;
 
 use std::collections::BTreeMap;
@@ -12,11 +13,13 @@ use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
+use gpuwarden_respond::timer::audit::Logged;
 
 use super::{
     Batch, CHANGES_LOADED, History, JournalRow, Loaded, NodeRow, Page, Place, Retention, Store,
     StoreError, StoreFault, Taken, Transaction, still_of_use,
 };
+use crate::response::Work;
 
 /// Clones share what they hold, as connections to one file do.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +44,7 @@ struct Tables {
     silences: BTreeMap<SilenceId, Silence>,
     next_silence: u64,
     slo: slo::Table,
+    response: response::Table,
     next_incident: u64,
 }
 
@@ -120,6 +124,7 @@ impl Store for MemoryStore {
             tables.silences.insert(silence.id, silence.clone());
         }
         tables.slo.write(&transaction.slo);
+        tables.response.write(&transaction.response);
         Ok(())
     }
 
@@ -137,6 +142,7 @@ impl Store for MemoryStore {
             silences: tables.silences.values().cloned().collect(),
             next_silence: tables.next_silence.max(1),
             slo: tables.slo.load(),
+            response: tables.response.load(),
             next_incident: tables.next_incident.max(1),
             next_order: tables.last_order() + 1,
             unreadable: 0,
@@ -168,7 +174,8 @@ impl Store for MemoryStore {
         tables.incidents.retain(|_, each| each.resolved_at.is_none_or(|at| at >= instant));
         tables.changes.retain(|change| change.started_at >= instant);
         tables.silences.retain(|_, silence| silence.over_at() >= retention.silences_before);
-        Ok(before - rows(&tables))
+        let words = tables.response.forget(retention.batches_before, retention.rows_max);
+        Ok(before - rows(&tables) + words)
     }
 
     fn history(&self) -> Result<Box<dyn History>, StoreError> {
@@ -233,6 +240,14 @@ impl History for MemoryStore {
             over && each.opened_at <= raised_at
         });
         Ok(wanted.take(limit).map(|incident| (**incident).clone()).collect())
+    }
+
+    fn work(&self, id: IncidentId) -> Result<Option<Work>, StoreError> {
+        Ok(self.tables().response.work(id))
+    }
+
+    fn timer_words(&self, from: Timestamp, limit: usize) -> Result<Vec<Logged>, StoreError> {
+        Ok(self.tables().response.words(from, limit))
     }
 
     fn taken(&self, from: Place, limit: usize) -> Result<Page, StoreError> {

@@ -3,6 +3,7 @@
 
 mod disk;
 mod load;
+mod response;
 mod silence;
 mod slo;
 
@@ -15,6 +16,7 @@ use gpuwarden_proto::convert::{encode_change, encode_entries, encode_incident, e
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{Epoch, IncidentId, NodeId, Seq};
+use gpuwarden_respond::timer::audit::Logged;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use self::disk::Inode;
@@ -22,6 +24,7 @@ use super::{
     Batch, History, JournalRow, Loaded, NodeRow, Page, Place, Retention, Store, StoreError,
     StoreFault, Transaction,
 };
+use crate::response::Work;
 
 /// The name of the file in its folder.
 const FILE: &str = "aggregator.db";
@@ -106,6 +109,7 @@ impl SqliteStore {
         }
         silence::prepare(&self.connection).map_err(&failed)?;
         slo::prepare(&self.connection).map_err(&failed)?;
+        response::prepare(&self.connection).map_err(&failed)?;
         Ok(())
     }
 
@@ -168,7 +172,9 @@ impl SqliteStore {
                 + delete(DELETE_JOURNAL, before)?
                 + delete(DELETE_INCIDENTS, ns(retention.incidents_before))?
                 + delete(DELETE_CHANGES, ns(retention.incidents_before))?
-                + delete(silence::DELETE, ns(retention.silences_before))?)
+                + delete(silence::DELETE, ns(retention.silences_before))?
+                + delete(response::DELETE_WORDS, before)?
+                + tx.prepare_cached(response::DELETE_WORK)?.execute([rows])?)
         })()
         .map_err(&failed)?;
         tx.commit().map_err(&failed)?;
@@ -285,6 +291,14 @@ impl History for SqliteHistory {
         load::around(&self.connection, times, limit).map_err(fault("cannot read", &self.path))
     }
 
+    fn work(&self, id: IncidentId) -> Result<Option<Work>, StoreError> {
+        response::work(&self.connection, id).map_err(fault("cannot read", &self.path))
+    }
+
+    fn timer_words(&self, from: Timestamp, limit: usize) -> Result<Vec<Logged>, StoreError> {
+        response::words(&self.connection, from, limit).map_err(fault("cannot read", &self.path))
+    }
+
     fn taken(&self, from: Place, limit: usize) -> Result<Page, StoreError> {
         load::taken(&self.connection, from, limit).map_err(fault("cannot read", &self.path))
     }
@@ -337,6 +351,7 @@ fn write(tx: &rusqlite::Transaction<'_>, transaction: &Transaction) -> rusqlite:
     }
     transaction.silences.iter().try_for_each(|each| silence::write(tx, each))?;
     slo::write(tx, &transaction.slo)?;
+    response::write(tx, &transaction.response)?;
     if !transaction.incidents.is_empty() {
         tx.prepare_cached(UPSERT_COUNTER)?.execute([signed(transaction.next_incident)])?;
     }

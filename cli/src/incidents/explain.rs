@@ -4,9 +4,10 @@
 use gpuwarden_proto::incident::{Incident, Member, TimelineEntry};
 use gpuwarden_proto::silence::{Suppression, minute};
 use gpuwarden_proto::time::Timestamp;
+use gpuwarden_proto::work::Work;
 
 use super::name::{doubt, entity, percent, place};
-use super::show;
+use super::{show, work};
 use crate::page::Page;
 use crate::quantity::time_of_day;
 use crate::text::{PROSE_WIDTH, Paint, clean};
@@ -14,8 +15,19 @@ use crate::text::{PROSE_WIDTH, Paint, clean};
 /// What the aggregator writes of the member that an incident was opened for.
 const FIRST: &str = "first seen";
 
-/// The whole page.
+/// The whole page of an incident of whose work nothing is known.
+#[cfg(test)]
 pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
+    render_with(incident, None, now, paint)
+}
+
+/// The whole page, with why people were paged where that is known.
+pub fn render_with(
+    incident: &Incident,
+    known: Option<&Work>,
+    now: Timestamp,
+    paint: Paint,
+) -> String {
     let mut page = Page::new(PROSE_WIDTH);
     page.line(&show::head(incident, now, paint));
     page.heading(&incident.title);
@@ -25,6 +37,7 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     members(&mut page, incident);
     decided(&mut page, incident);
     held(&mut page, incident);
+    known.into_iter().for_each(|known| work::explained(&mut page, known));
     causes(&mut page, incident);
     related(&mut page, incident);
     moved(&mut page, incident);

@@ -32,6 +32,7 @@ fn incident(id: u64, kind: IncidentType, severity: Severity, title: &str) -> Inc
         type_reason: format!("its first finding leads to {kind}"),
         severity,
         severity_reason: "part of the replicas is degraded".to_owned(),
+        overruled: None,
         state: IncidentState::Open,
         title: title.to_owned(),
         members: Vec::new(),

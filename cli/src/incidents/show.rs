@@ -5,9 +5,10 @@ use gpuwarden_proto::incident::{Incident, Member, SuspectedChange, TimelineEntry
 use gpuwarden_proto::silence::Suppression;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentState;
+use gpuwarden_proto::work::Work;
 
-use super::explain;
 use super::name::{doubt, entity, percent, place, suspect};
+use super::{explain, work};
 use crate::page::Page;
 use crate::quantity::{age, ago, evidence, time_of_day};
 use crate::text::{Paint, WIDTH, clean};
@@ -15,8 +16,19 @@ use crate::text::{Paint, WIDTH, clean};
 /// Likely causes that are shown; `explain` shows all.
 const CAUSES_SHOWN: usize = 3;
 
-/// The whole page.
+/// The whole page of an incident of whose work nothing is known.
+#[cfg(test)]
 pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
+    render_with(incident, None, now, paint)
+}
+
+/// The whole page, with the work on the incident where there is some.
+pub fn render_with(
+    incident: &Incident,
+    known: Option<&Work>,
+    now: Timestamp,
+    paint: Paint,
+) -> String {
     let mut page = Page::new(WIDTH);
     page.line(&head(incident, now, paint));
     page.line("");
@@ -24,8 +36,12 @@ pub fn render(incident: &Incident, now: Timestamp, paint: Paint) -> String {
     for (label, text) in facts(incident) {
         page.labelled(label, &text);
     }
+    for (label, text) in known.map(|known| work::facts(known, now)).unwrap_or_default() {
+        page.labelled(label, &text);
+    }
     members(&mut page, incident, now);
     timeline(&mut page, incident);
+    known.into_iter().for_each(|known| work::history(&mut page, known));
     page.line("");
     for (label, text) in next(incident) {
         page.labelled(label, &text);

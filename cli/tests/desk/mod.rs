@@ -131,6 +131,7 @@ fn incident(version: u64) -> Incident {
         type_reason: "its first finding is gpu-lost".to_owned(),
         severity: Severity::P2,
         severity_reason: "a GPU is gone".to_owned(),
+        overruled: None,
         state: IncidentState::Open,
         title: "GPU 1 of node-b is lost".to_owned(),
         members: Vec::new(),
@@ -193,7 +194,7 @@ impl IncidentService for Clerk {
         &self,
         request: Request<pb::AcknowledgeIncidentRequest>,
     ) -> Result<Response<pb::AcknowledgeIncidentResponse>, Status> {
-        let pb::AcknowledgeIncidentRequest { id, by } = request.into_inner();
+        let pb::AcknowledgeIncidentRequest { id, by, .. } = request.into_inner();
         let incident = self.hear(id, &format!("{by}: ack"))?;
         Ok(Response::new(pb::AcknowledgeIncidentResponse { incident }))
     }

@@ -10,7 +10,7 @@ use super::row::DestinationName;
 const DAY_S: u64 = 86_400;
 
 /// What holds for a destination.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// How many requests it takes.
     pub rate: Rate,

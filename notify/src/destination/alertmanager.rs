@@ -15,7 +15,7 @@ use crate::message::{Kind, Message};
 use crate::secret::Secret;
 
 /// Settings of one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Its address, without `/api/v2`.
     pub url: Endpoint,

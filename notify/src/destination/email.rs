@@ -19,7 +19,7 @@ use crate::secret::Secret;
 const SUBJECT_MAX: usize = 180;
 
 /// Settings of one mail server and those who are told through it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The server.
     pub host: String,

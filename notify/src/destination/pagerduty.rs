@@ -19,7 +19,7 @@ const SUMMARY_MAX: usize = 1024;
 const DEDUP_MAX_BYTES: usize = 255;
 
 /// Settings of one integration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where events go.
     pub url: Endpoint,

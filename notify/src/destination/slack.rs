@@ -14,7 +14,7 @@ use crate::secret::Secret;
 pub const API: &str = "https://slack.com/api";
 
 /// Settings of one channel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where the API is.
     pub api: Endpoint,

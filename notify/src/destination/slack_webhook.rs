@@ -8,7 +8,7 @@ use super::slack_blocks::{self, Buttons};
 use super::{Answer, Endpoint, HttpRequest, Letter, Request, Unfit, Verdict};
 
 /// Settings of one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The address that Slack gave, which is a secret.
     pub url: Endpoint,

@@ -15,7 +15,7 @@ pub const SIGNATURE: &str = "x-gpuwarden-signature";
 const TYPE: &str = "gpuwarden.incident.v1";
 
 /// Settings of one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where events go.
     pub url: Endpoint,

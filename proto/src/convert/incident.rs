@@ -180,6 +180,7 @@ impl From<Incident> for pb::Incident {
             type_reason: incident.type_reason,
             severity: incident.severity.as_str().to_owned(),
             severity_reason: incident.severity_reason,
+            overruled: incident.overruled.map_or_else(String::new, |s| s.as_str().to_owned()),
             state: incident.state.as_str().to_owned(),
             title: incident.title,
             members: incident.members.into_iter().map(owned).collect(),
@@ -212,6 +213,10 @@ impl TryFrom<pb::Incident> for Incident {
             type_reason: wire.type_reason,
             severity: parse("incident.severity", &wire.severity)?,
             severity_reason: wire.severity_reason,
+            overruled: match wire.overruled.as_str() {
+                "" => None,
+                word => Some(parse("incident.overruled", word)?),
+            },
             state: parse("incident.state", &wire.state)?,
             title: wire.title,
             members: each(wire.members, |member| member.try_into().map(Arc::new))?,

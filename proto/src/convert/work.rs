@@ -10,10 +10,7 @@ use crate::work::{
 };
 
 /// A word of a closed list whose error says which there are.
-fn word<T: std::str::FromStr<Err = String>>(
-    field: &'static str,
-    text: &str,
-) -> Result<T, Refused> {
+fn word<T: std::str::FromStr<Err = String>>(field: &'static str, text: &str) -> Result<T, Refused> {
     text.parse().map_err(Refused::because(field))
 }
 
@@ -263,6 +260,7 @@ fn command_to_wire(command: Command) -> Option<Wire> {
         // What we ourselves say, and what goes by a call of its own.
         Command::Classify { .. }
         | Command::Notify { .. }
+        | Command::Inform { .. }
         | Command::Acknowledge
         | Command::StartRunbook { .. }
         | Command::Resolve { .. }

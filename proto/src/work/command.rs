@@ -82,6 +82,11 @@ pub enum Command {
         /// Whom.
         who: String,
     },
+    /// Those who use what is broken were told.
+    Inform {
+        /// Where.
+        whom: String,
+    },
     /// Take it.
     Acknowledge,
     /// A runbook is run.
@@ -181,6 +186,7 @@ impl fmt::Display for Command {
             Self::Classify { .. } => "classify",
             Self::Regrade { .. } => "regrade",
             Self::Notify { .. } => "notify",
+            Self::Inform { .. } => "inform",
             Self::Acknowledge => "acknowledge",
             Self::StartRunbook { .. } => "start-runbook",
             Self::Mitigate { .. } => "mitigate",

@@ -31,6 +31,8 @@ pub enum What {
     SeverityChanged { to: Severity, reason: String },
     /// Somebody was told.
     Notified { who: String },
+    /// Those who use what is broken were told.
+    Informed { whom: String },
     /// Somebody has taken it.
     Acknowledged,
     /// A runbook works on it.
@@ -201,6 +203,7 @@ impl fmt::Display for What {
             Self::Classified { severity, reason } => write!(f, "{severity}: {reason}"),
             Self::SeverityChanged { to, reason } => write!(f, "severity is {to} now: {reason}"),
             Self::Notified { who } => write!(f, "{who} was told"),
+            Self::Informed { whom } => write!(f, "stakeholders were told: {whom}"),
             Self::Acknowledged => f.write_str("taken"),
             Self::RunbookStarted { runbook } => write!(f, "runbook {runbook} is run"),
             Self::Mitigated { how } => write!(f, "mitigated: {how}"),
@@ -240,6 +243,7 @@ impl What {
             Self::Classified { .. } => "classified",
             Self::SeverityChanged { .. } => "severity",
             Self::Notified { .. } => "notified",
+            Self::Informed { .. } => "informed",
             Self::Acknowledged => "acknowledged",
             Self::RunbookStarted { .. } => "runbook",
             Self::Mitigated { .. } => "mitigated",
@@ -255,7 +259,9 @@ impl What {
             Self::Merged { .. } => "merged",
             Self::Cancelled { .. } => "cancelled",
             Self::RootCause { .. } => "root-cause",
-            Self::ActionAdded(_) | Self::ActionAssigned { .. } | Self::ActionDone { .. } => "action",
+            Self::ActionAdded(_) | Self::ActionAssigned { .. } | Self::ActionDone { .. } => {
+                "action"
+            }
             Self::Checked { .. } => "checked",
             Self::Noted { .. } => "note",
         }

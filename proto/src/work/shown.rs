@@ -1,6 +1,6 @@
 //! The work on an incident as people and scripts see it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::checklist::Item;
 use super::{ActionItem, Level, Stage, Standing};
@@ -86,7 +86,7 @@ pub enum Phase {
 }
 
 /// When something is expected to be over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// When.
     pub at: Timestamp,

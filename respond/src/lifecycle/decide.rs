@@ -55,6 +55,11 @@ impl Asked<'_> {
             Command::Classify { severity, reason } => self.classify(&name, severity, reason),
             Command::Regrade { to, reason } => self.regrade(&name, to, reason),
             Command::Notify { who } => self.notify(&name, who),
+            Command::Inform { whom } => {
+                self.not_final(&name)?;
+                bounded("whoever was told", &whom, NAME_MAX_BYTES)?;
+                Ok(vec![What::Informed { whom }])
+            }
             Command::Acknowledge => self.acknowledge(&name),
             Command::StartRunbook { runbook } => self.start_runbook(&name, runbook),
             Command::Mitigate { how } => self.mitigate(&name, how),

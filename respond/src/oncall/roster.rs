@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::{Because, Override, Schedule};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{DestinationName, PersonName, ScheduleName, ServiceName};
 pub use gpuwarden_proto::work::Level;
-use super::{Because, Override, Schedule};
 
 /// Somebody who may be on call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,6 +68,7 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Loaded> {
     loaded.marks = readable(db, SELECT_MARKS, [], mark, unreadable)?;
     (loaded.silences, loaded.next_silence) = super::silence::load(db, unreadable)?;
     loaded.slo = super::slo::load(db)?;
+    loaded.response = super::response::load(db, unreadable)?;
     loaded.next_incident = unsigned(db.query_row(SELECT_NEXT, [], |row| row.get::<_, i64>(0))?);
     loaded.next_order = unsigned(db.query_row(SELECT_ORDER, [], |row| row.get::<_, i64>(0))?);
     Ok(loaded)
