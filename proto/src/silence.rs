@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::entity::Entity;
@@ -12,7 +12,9 @@ use crate::time::Timestamp;
 use crate::vocab::{IncidentId, IncidentType, Severity, SilenceKind, SilenceState};
 
 /// A silence or maintenance, counted from 1 by the aggregator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct SilenceId(pub u64);
 
@@ -23,7 +25,8 @@ impl fmt::Display for SilenceId {
 }
 
 /// What a matcher looks at. A finding may have none of it, one, or several, as a model has services.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum MatchKey {
     /// The node that a finding is on.
     Node,
@@ -101,16 +104,34 @@ impl fmt::Display for MatchKey {
     }
 }
 
+impl TryFrom<String> for MatchKey {
+    type Error = NoMatcher;
+
+    fn try_from(text: String) -> Result<Self, NoMatcher> {
+        text.parse()
+    }
+}
+
+impl From<MatchKey> for String {
+    fn from(key: MatchKey) -> Self {
+        key.to_string()
+    }
+}
+
 /// How a value is held against what is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MatchOp {
     /// `=`
+    #[serde(rename = "=")]
     Is,
     /// `!=`
+    #[serde(rename = "!=")]
     IsNot,
     /// `=~`, an expression for all of the value.
+    #[serde(rename = "=~")]
     Like,
     /// `!~`
+    #[serde(rename = "!~")]
     Unlike,
 }
 

@@ -60,13 +60,18 @@ impl Order {
     /// Makes what was stored ready to be asked. `None` when this version cannot read a matcher of
     /// it: it then holds nothing back.
     pub(super) fn restore(silence: Silence) -> Option<Self> {
-        let tests: Option<Vec<Test>> =
-            silence.matchers.iter().cloned().map(|matcher| Test::new(matcher).ok()).collect();
-        let mut tests = tests?;
+        Self::of(silence).ok()
+    }
+
+    /// A silence that was made elsewhere, by whatever settings.
+    pub(super) fn of(silence: Silence) -> Result<Self, Refusal> {
+        let tests: Result<Vec<Test>, String> =
+            silence.matchers.iter().cloned().map(Test::new).collect();
+        let mut tests = tests.map_err(|fault| Refusal::Bad(vec![fault]))?;
         // What is cheap is asked first.
         tests.sort_by_key(|test| test.matcher().op.is_expression());
         let critical = silence.even_critical || tests.iter().any(Test::names_critical);
-        Some(Self { silence, tests, critical })
+        Ok(Self { silence, tests, critical })
     }
 
     /// Checks what was asked for.
@@ -77,11 +82,11 @@ impl Order {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let starts_at = draft.starts_at.unwrap_or(now).max(now);
-        let ends_at = match draft.end {
+        let starts_at = whole(draft.starts_at.unwrap_or(now).max(now));
+        let ends_at = whole(match draft.end {
             End::At(at) => at,
             End::After(lasts) => starts_at.after(lasts),
-        };
+        });
         faults.extend(said(&draft));
         faults.extend(times(draft.kind, starts_at, ends_at, longest, now));
         faults.extend(terms(&draft));
@@ -106,18 +111,19 @@ impl Order {
         }
     }
 
-    /// Ends it before its time.
-    pub(super) fn end(&mut self, by: String, now: Timestamp) -> Result<(), Refusal> {
+    /// Whether it can be ended before its time.
+    pub(super) fn may_end(&self, by: &str, now: Timestamp) -> Result<(), Refusal> {
         let (id, at) = (self.silence.id, self.silence.over_at());
         if at <= now {
             return Err(Refusal::Over { id, at });
         }
-        let faults = bounded("who ends it", &by, BY_MAX_BYTES);
-        if let Some(fault) = faults {
-            return Err(Refusal::Bad(vec![fault]));
-        }
+        let fault = bounded("who ends it", by, BY_MAX_BYTES);
+        fault.map_or(Ok(()), |fault| Err(Refusal::Bad(vec![fault])))
+    }
+
+    /// Ends it.
+    pub(super) fn end(&mut self, by: String, now: Timestamp) {
         self.silence.ended = Some(Ended { by, at: now });
-        Ok(())
     }
 
     /// Whether it takes a finding, severity aside.
@@ -135,6 +141,11 @@ impl Order {
             SilenceKind::Maintenance => Holder::Maintenance { id },
         }
     }
+}
+
+/// To the millisecond, as an event log tells it: a replay is to begin and end it on the same tick.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_unix_ns(at.unix_ns() / 1_000_000 * 1_000_000)
 }
 
 fn said(draft: &Draft) -> Vec<String> {

@@ -54,7 +54,10 @@ impl Scene {
 
     fn silence(&mut self, second: u64, words: &str) -> Result<SilenceId, String> {
         let draft = draft(words, second);
-        let made = self.suppressor.create(draft, &self.stage.state, at(second));
+        let made = self.suppressor.draw(draft, at(second)).and_then(|made| {
+            let id = made.id;
+            self.suppressor.take(made, &self.stage.state, at(second)).map(|()| id)
+        });
         self.weigh(second);
         made.map_err(|refusal| refusal.to_string())
     }
@@ -96,7 +99,8 @@ impl Scene {
             fresh.index.note(incident.id, note);
         }
         let verdict = |incident: &Incident| {
-            let told = fresh.told(incident, &fresh.verdict(state, incident.id), at(second));
+            let case = state.case(incident.id).unwrap();
+            let told = fresh.told(case, &fresh.verdict(state, incident.id), at(second));
             (incident.id, told.by, told.wholly)
         };
         state.incidents().map(verdict).collect()
@@ -327,7 +331,7 @@ fn what_cannot_be_is_refused_with_all_that_is_wrong() {
     "
     );
     let draft = Draft { author: " ".to_owned(), reason: String::new(), ..draft("node=a", 5) };
-    let refused = scene.suppressor.create(draft, &scene.stage.state, at(5)).unwrap_err();
+    let refused = scene.suppressor.draw(draft, at(5)).unwrap_err();
     assert_eq!(refused.to_string(), "say who asks for it; say why");
     assert_eq!(
         scene.end(6, 9).unwrap_err(),
