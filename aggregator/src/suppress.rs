@@ -11,7 +11,7 @@
 //! ([`index`]), so that 10,000 open incidents are not held against each other.
 //!
 //! - [`test`]: a matcher that can be asked; [`facts`]: what it is asked about
-//! - [`order`]: a silence, checked; [`inhibit`]: a rule of the settings
+//! - [`order`]: a silence, checked; [`rounds`]: when it comes again; [`inhibit`]: a rule of the settings
 //! - [`verdict`]: one incident, weighed
 
 mod facts;
@@ -19,6 +19,7 @@ mod index;
 pub mod inhibit;
 mod list;
 mod order;
+mod rounds;
 pub mod test;
 mod verdict;
 
@@ -97,6 +98,12 @@ impl Suppressor {
     pub fn restore(&mut self, silences: Vec<Silence>, next_id: u64, state: &State, now: Timestamp) {
         let orders = silences.into_iter().filter_map(Order::restore);
         self.orders = orders.map(|order| (order.silence.id, order)).collect();
+        // What was over while we were away may come again.
+        let gone_on = self.orders.values_mut().filter_map(|order| {
+            let goes_on = order.go_on(now);
+            goes_on.then_some(order.silence.id)
+        });
+        self.changed = gone_on.collect();
         self.next_id = next_id.max(1);
         let active = |order: &&Order| order.silence.state(now) == SilenceState::Active;
         self.active = self.orders.values().filter(active).map(|order| order.silence.id).collect();
@@ -226,6 +233,11 @@ impl Suppressor {
             .values()
             .filter(|order| is_active(order) != self.active.contains(&order.silence.id));
         let turned: Vec<SilenceId> = turned.map(|order| order.silence.id).collect();
+        let over = self.orders.values_mut().filter_map(|order| {
+            let goes_on = order.go_on(now);
+            goes_on.then_some(order.silence.id)
+        });
+        self.changed.extend(over);
         for id in turned {
             let Some(order) = self.orders.get(&id) else { continue };
             self.unweighed.extend(concerned(order, state));

@@ -23,6 +23,7 @@ pub mod event;
 pub mod fleet;
 pub mod incident;
 pub mod inventory;
+pub mod repeat;
 pub mod settings;
 pub mod shadow;
 pub mod silence;

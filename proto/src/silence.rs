@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::entity::Entity;
+use crate::repeat::Repeat;
 use crate::time::Timestamp;
 use crate::vocab::{IncidentId, IncidentType, Severity, SilenceKind, SilenceState};
 
@@ -218,6 +219,8 @@ pub struct Draft {
     pub reason: String,
     /// Incidents of severity P1, too.
     pub even_critical: bool,
+    /// Planned work may come again, first at `starts_at` or later.
+    pub repeat: Option<Repeat>,
 }
 
 /// When something ends.
@@ -240,9 +243,9 @@ pub struct Silence {
     pub matchers: Vec<Matcher>,
     /// A finding must be on one of them, if there is any.
     pub entities: Vec<Entity>,
-    /// From when on it holds back.
+    /// From when on it holds back. Of what comes again: this time, or the next.
     pub starts_at: Timestamp,
-    /// Until when.
+    /// Until when, of the same time.
     pub ends_at: Timestamp,
     /// Who asked for it.
     pub author: String,
@@ -258,6 +261,9 @@ pub struct Silence {
     pub incidents_held: u64,
     /// Findings that it has held back so far, each counted once for each time.
     pub findings_held: u64,
+    /// How it comes again, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
 }
 
 /// The end of a silence before its time.

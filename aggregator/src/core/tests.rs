@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gpuwarden_proto::convert::encode_event;
 use gpuwarden_proto::event::{Body, Change};
+use gpuwarden_proto::repeat::Repeat;
 use gpuwarden_proto::silence::{Draft, End, SilenceId};
 use gpuwarden_proto::uplink::ToNode;
 use gpuwarden_proto::vocab::{Phase, SilenceKind};
@@ -330,6 +331,13 @@ impl Live {
             author: "ann".to_owned(),
             reason: "a test".to_owned(),
             even_critical: lasts_ms.is_multiple_of(5),
+            // The story begins at 08:00.
+            repeat: lasts_ms.is_multiple_of(7).then(|| Repeat {
+                every: "day".parse().unwrap(),
+                at: "08:01".parse().unwrap(),
+                zone: "UTC".parse().unwrap(),
+                last: "2027-01-15".parse().unwrap(),
+            }),
         };
         let (answer, _) = oneshot::channel();
         self.ask(Request::Silence(SilenceRequest::Create(draft, answer)));

@@ -2,6 +2,7 @@
 //! of the replay. Pure.
 
 use gpuwarden_proto::entity::Entity;
+use gpuwarden_proto::repeat::Repeat;
 use gpuwarden_proto::silence::{MatchKey, MatchOp, Matcher, Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::SilenceKind;
@@ -22,6 +23,8 @@ pub(super) struct Terms {
     reason: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     even_critical: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeat: Option<Repeat>,
 }
 
 /// A matcher in its parts: as one text, a name with a sign in it could be read in another way.
@@ -49,6 +52,7 @@ impl From<&Silence> for Terms {
             author: silence.author.clone(),
             reason: silence.reason.clone(),
             even_critical: silence.even_critical,
+            repeat: silence.repeat.clone(),
         }
     }
 }
@@ -71,6 +75,7 @@ impl Terms {
             ended: None,
             incidents_held: 0,
             findings_held: 0,
+            repeat: self.repeat,
         }
     }
 }
