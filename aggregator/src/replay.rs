@@ -75,7 +75,9 @@ impl<R: BufRead> Replay<R> {
     pub fn run(mut self) -> Result<Replayed, LogError> {
         let mut drive = Drive::new(self.config.policy(), self.config.inhibitions.clone());
         let mut refused = Tally::default();
+        let mut last = Timestamp::default();
         let bad = self.each(|line, place| {
+            last = line.at;
             if let Err(refusal) = drive.line(line) {
                 refused.add(|| format!("{place}: {refusal}"));
             }
@@ -83,6 +85,7 @@ impl<R: BufRead> Replay<R> {
         if let Some(until) = self.until {
             drive.pass(until);
         }
+        drive.end(self.until.unwrap_or(last));
         let remarks =
             [bad.told("bad lines passed over"), refused.told("commands refused"), drive.missing()];
         let remarks = remarks.into_iter().flatten().collect();

@@ -135,6 +135,11 @@ impl Drive {
         self.note(touched);
     }
 
+    /// Time ends here: what the next tick would tell of what is held back is told now.
+    pub fn end(&mut self, now: Timestamp) {
+        self.settle(now, Touched::default());
+    }
+
     /// What is known now.
     #[must_use]
     pub fn state(&self) -> &State {

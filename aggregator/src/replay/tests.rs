@@ -257,6 +257,19 @@ fn what_cannot_be_decoded_is_counted_in_an_export() {
 }
 
 #[test]
+fn what_the_last_line_holds_back_is_held_back() {
+    let log = r#"
+{"at":"2027-01-15T08:00:00.1Z","node":"node-a","event":"finding","rule":"thermal-throttle","subject":{"kind":"gpu","uuid":"GPU-1","index":1},"phase":"raised","grade":"degraded","summary":"hot"}
+{"at":"2027-01-15T08:09:00.2Z","node":"node-b","event":"finding","rule":"gpu-lost","subject":{"kind":"gpu","uuid":"GPU-2","index":2},"phase":"raised","grade":"degraded","summary":"gone"}
+"#;
+    let rule = "[[inhibit]]\nname = \"lost\"\nsource = [\"rule=gpu-lost\"]\ntarget = [\"rule=thermal-throttle\"]\n";
+    let config = Config::parse("test.toml", rule).unwrap();
+    let replayed = played(Replay { config, ..replay(log) });
+    let held = replayed.incidents.iter().map(|incident| incident.held_since.is_some());
+    assert_eq!(held.collect::<Vec<_>>(), [true, false], "{}", shown(&replayed));
+}
+
+#[test]
 fn what_people_hold_back_is_held_back_also_after_a_restart_and_what_cannot_be_is_counted() {
     let log = r#"
 {"at":"2027-01-15T08:00:00Z","event":"silenced","id":3,"kind":"maintenance","matchers":[{"key":"node","op":"=~","value":"node-.*"}],"starts_at":"2027-01-15T08:00:10Z","ends_at":"2027-01-15T08:05:00.1Z","author":"ann","reason":"new PDU"}
