@@ -167,7 +167,7 @@ impl Order {
     }
 }
 
-/// To the millisecond, as an event log tells it: a replay is to begin and end it on the same tick.
+/// To the millisecond, as people are shown it.
 fn whole(at: Timestamp) -> Timestamp {
     Timestamp::from_unix_ns(at.unix_ns() / 1_000_000 * 1_000_000)
 }
