@@ -78,11 +78,14 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Settings that are tried beside the live ones: of them only correlation's are used.
+/// Settings that are tried beside the live ones: of them only correlation's and the rules of
+/// inhibition are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// What correlation goes by.
     pub policy: Policy,
+    /// Which incident holds back which.
+    pub inhibitions: Vec<Inhibition>,
     /// The share of the time that it may take, in percent.
     pub percent: u32,
 }
@@ -189,8 +192,8 @@ impl Config {
             Some(file) => config.load_topology(&file)?,
             None => config.topology = self.topology.clone(),
         }
-        let (policy, percent) = (config.policy(), self.shadow_percent);
-        self.shadow = Some(Candidate { policy, percent });
+        let (policy, inhibitions) = (config.policy(), config.inhibitions);
+        self.shadow = Some(Candidate { policy, inhibitions, percent: self.shadow_percent });
         Ok(())
     }
 

@@ -55,7 +55,7 @@ use crate::config::Config;
 use crate::correlate::{State, Touched};
 use crate::graph::NotFound;
 use crate::incident::{Command, Refusal};
-use crate::intake::{Passing, TICK};
+use crate::intake::{Known, Passing, TICK};
 use crate::ledger::{Ledger, Taken};
 use crate::node::SessionId;
 use crate::outside::Outside;
@@ -259,11 +259,11 @@ impl Core {
     ) -> Self {
         let Begun { mut loaded, now } = begun;
         let kept_response = std::mem::take(&mut loaded.response);
-        let silences = std::mem::take(&mut loaded.silences);
         let next_silence = loaded.next_silence;
         let kept = std::mem::take(&mut loaded.slo);
         let next_order = loaded.next_order;
         let shadow = config.shadow.as_ref().map(|c| Box::new(Shadow::new(c, loaded.clone(), now)));
+        let silences = std::mem::take(&mut loaded.silences);
         let (state, changes) = resume(config.policy(), loaded, now);
         let mut suppressor = Suppressor::new(config.inhibitions.clone(), config.silence_longest);
         suppressor.restore(silences, next_silence, &state, now);
@@ -303,6 +303,7 @@ impl Core {
         core.journal(now, Word::Started);
         // What was opened by a version that knew nothing of this, or just before the end.
         core.pending.answer_to(core.state.incidents().map(|incident| incident.id));
+        core.weigh_all(now);
         core
     }
 
@@ -517,8 +518,9 @@ impl Core {
         self.keep_objectives(now);
         self.pass(now);
         let mut touched = Touched::default();
-        self.passing.end(&mut self.state, now, &mut touched);
-        self.note(touched);
+        let known = Known { state: &mut self.state, suppressor: &mut self.suppressor };
+        self.passing.end(known, now, &mut touched);
+        self.show(touched);
         self.journal(now, Word::Stopped);
         for _ in 0..2 {
             while matches!(self.commit, Commit::Running(_) | Commit::Pruning) {

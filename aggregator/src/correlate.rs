@@ -35,6 +35,7 @@ mod shown;
 pub mod sight;
 mod snapshot;
 mod standing;
+mod touched;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -204,9 +205,9 @@ impl Touched {
     }
 
     fn is_over(&mut self, case: &Case) {
-        let incident = case.incident();
+        let incident = case.as_told();
         self.changed.insert(incident.id, WatchChange::Resolved);
-        self.over.push(incident.clone());
+        self.over.push(incident);
     }
 }
 
@@ -397,6 +398,13 @@ impl State {
         let Some(case) = self.cases.get_mut(&id) else { return };
         if case.suppress(suppression, now) {
             touched.change(id);
+        }
+    }
+
+    /// Shows what holds an incident back to those who look before the next tick.
+    pub fn foresee(&mut self, id: IncidentId, suppression: Suppressed, now: Timestamp) {
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.foresee(suppression, now);
         }
     }
 

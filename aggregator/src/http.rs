@@ -12,6 +12,7 @@ mod health;
 mod pagerduty;
 mod reports;
 mod signal;
+mod silences;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(health::routes())
         .merge(alertmanager::routes())
+        .merge(silences::routes())
         .merge(pagerduty::routes())
         .merge(cloudevents::routes())
         .merge(reports::routes())

@@ -37,7 +37,7 @@ use gpuwarden_proto::vocab::{IncidentId, IncidentState, IncidentType, NodeId, Ru
 use crate::correlate::evidence::Reasons;
 
 pub use command::{Command, Refusal};
-pub use held::Suppressed;
+pub use held::{Settled, Suppressed};
 pub use timeline::{Kind, SELF};
 
 /// Pieces of evidence kept of one finding.
@@ -88,6 +88,7 @@ pub struct Case {
     scope: Option<Scope>,
     /// What history last says of a suspected change; `None` when there is none.
     suspicion_told: Option<String>,
+    held: Settled,
 }
 
 /// What has failed as a whole, and since when.
@@ -157,6 +158,7 @@ impl Case {
             quiet_since: None,
             scope: None,
             suspicion_told: None,
+            held: Settled::default(),
         };
         case.entitle();
         case.tell(now, Kind::Detected, SELF, detected);
@@ -181,7 +183,8 @@ impl Case {
         let told = history.find(|entry| entry.kind == Kind::Suspected.as_str());
         let told = told.map(|entry| entry.text.clone());
         let suspicion_told = told.filter(|text| text != UNSUSPECTED);
-        Self { incident, limits, active, quiet_since, scope, suspicion_told }
+        let held = Settled::of(&incident);
+        Self { incident, limits, active, quiet_since, scope, suspicion_told, held }
     }
 
     /// Opens an incident for a member that was part of another, be it active or not.

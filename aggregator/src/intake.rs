@@ -11,6 +11,7 @@ use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{ChangeKind, IncidentId, NodeId};
 
 use crate::correlate::{Signal, State, Touched, apply};
+use crate::suppress::Suppressor;
 
 /// How often time alone is looked at.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -94,18 +95,29 @@ impl Passing {
 
     /// Lets time pass up to `to`, to be called before anything is taken up then. While nothing waits
     /// for time, ticks are left out.
-    pub fn pass(&mut self, state: &mut State, to: Timestamp, touched: &mut Touched) {
+    pub fn pass(&mut self, known: Known<'_>, to: Timestamp, touched: &mut Touched) {
+        let Known { state, suppressor } = known;
         let last = to.unix_ns() / TICK_NS;
-        let next = self.ticked.map_or(last, |ticked| ticked + 1);
-        for tick in next..=last {
-            if self.stale.is_empty() && state.rests() {
-                break;
+        let mut next = self.ticked.map_or(last, |ticked| ticked + 1);
+        while next <= last {
+            let now = Timestamp::from_unix_ns(next * TICK_NS);
+            if self.stale.is_empty() && state.rests() && suppressor.rests(now) {
+                // Only a silence that begins or is over can still make a difference.
+                match suppressor.next_turn().map(|turn| turn.unix_ns().div_ceil(TICK_NS)) {
+                    Some(turn) if turn <= last => next = turn.max(next + 1),
+                    Some(_) | None => break,
+                }
+                continue;
             }
-            let now = Timestamp::from_unix_ns(tick * TICK_NS);
-            state.tick(now, touched);
-            let due = tick.saturating_sub(TICKS_PER_RENEWAL);
-            self.stale.renew(state, due, now, touched);
-            self.stale.note(tick, touched);
+            let mut fresh = Touched::default();
+            state.tick(now, &mut fresh);
+            let due = next.saturating_sub(TICKS_PER_RENEWAL);
+            self.stale.renew(state, due, now, &mut fresh);
+            suppressor.note(&fresh);
+            suppressor.weigh(state, now, &mut fresh);
+            self.stale.note(next, &mut fresh);
+            touched.absorb(fresh);
+            next += 1;
         }
         self.ticked = Some(last);
     }
@@ -115,13 +127,26 @@ impl Passing {
         self.stale.note(self.ticked.unwrap_or_default(), touched);
     }
 
-    /// Shows all newer numbers and ranks what waits for it: nothing is left that only memory knows.
-    pub fn end(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
+    /// Shows all newer numbers, and ranks and weighs what waits for it: nothing is left that only
+    /// memory knows.
+    pub fn end(&mut self, known: Known<'_>, now: Timestamp, touched: &mut Touched) {
+        let Known { state, suppressor } = known;
         while !self.stale.is_empty() {
             self.stale.renew(state, u64::MAX, now, touched);
         }
         state.rank_finally(touched);
+        suppressor.note(touched);
+        suppressor.weigh(state, now, touched);
     }
+}
+
+/// What time makes a difference to.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// What is correlated.
+    pub state: &'a mut State,
+    /// What is held back.
+    pub suppressor: &'a mut Suppressor,
 }
 
 /// Incidents with newer numbers that nobody has been shown yet, and the tick since which they have

@@ -1,7 +1,7 @@
 //! Replays an event log through correlation: which incidents it makes of it. No clock, no store, no
 //! network; the same log gives the same bytes.
 //!
-//! - [`line`], [`log`], [`tell`]: the format, one JSON object a line, read and written
+//! - [`line`], [`log`], [`tell`], [`silenced`]: the format, one JSON object a line, read and written
 //! - [`drive`]: correlation with the times of the log
 //! - [`export`]: a store's history as such a log
 //! - [`against`]: one log by two configs
@@ -11,6 +11,7 @@ pub mod drive;
 pub mod export;
 pub mod line;
 pub mod log;
+mod silenced;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,6 @@ use self::drive::Drive;
 use self::line::Line;
 use self::log::{Log, LogError};
 use crate::config::Config;
-use crate::suppress::Suppressor;
 
 /// What is replayed, and by what.
 #[derive(Debug)]
@@ -73,11 +73,11 @@ impl<R: BufRead> Replay<R> {
     ///
     /// The log cannot be read, or a line is bad and bad lines are not passed over.
     pub fn run(mut self) -> Result<Replayed, LogError> {
-        let suppressor =
-            Suppressor::new(self.config.inhibitions.clone(), self.config.silence_longest);
-        let mut drive = Drive::new(self.config.policy()).suppressing(suppressor);
+        let mut drive = Drive::new(self.config.policy(), self.config.inhibitions.clone());
         let mut refused = Tally::default();
+        let mut last = Timestamp::default();
         let bad = self.each(|line, place| {
+            last = line.at;
             if let Err(refusal) = drive.line(line) {
                 refused.add(|| format!("{place}: {refusal}"));
             }
@@ -85,6 +85,7 @@ impl<R: BufRead> Replay<R> {
         if let Some(until) = self.until {
             drive.pass(until);
         }
+        drive.end(self.until.unwrap_or(last));
         let remarks =
             [bad.told("bad lines passed over"), refused.told("commands refused"), drive.missing()];
         let remarks = remarks.into_iter().flatten().collect();

@@ -97,12 +97,19 @@ mod tests {
     }
 
     #[test]
-    fn what_deploys_break_can_be_taken_back_and_what_they_do_not_break_has_no_such_step() {
-        let with: Vec<&str> = IncidentType::ALL
-            .iter()
-            .filter(|kind| !step(**kind).is_empty())
-            .map(|kind| kind.as_str())
-            .collect();
-        assert_eq!(with, ["model-unavailable", "high-latency", "high-error-rate", "gpu-oom"]);
+    fn each_type_has_a_step_with_commands_that_takes_a_change_back() {
+        for kind in IncidentType::ALL {
+            assert!(step(*kind).lines().count() > 1, "{kind}: {}", step(*kind));
+        }
+    }
+
+    #[test]
+    fn a_driver_is_taken_back_to_the_version_that_ran_before() {
+        let cause = finding(Phase::Raised, &["xid", "gpu0"], at(0));
+        let first = member(Some(node("node-a")), cause, crate::incident::Belongs::first());
+        let mut change = recorded(0, "rollout key=a").as_ref().clone();
+        change.before = "570.133.20".to_owned();
+        let told = rollback(IncidentType::GpuHardware, &change, &first);
+        assert!(told.contains(r#""driver":{"version":"570.133.20"}"#), "{told}");
     }
 }

@@ -6,11 +6,12 @@
 //! names it, and never inhibited.
 //!
 //! What holds an incident back is worked out from the state each time that the incident, what holds
-//! it, or what inhibits it changes: [`Suppressor::weigh`]. Kept beside it is only who inhibits whom
+//! it, or what inhibits it changes: on the next tick ([`Suppressor::weigh`]), and of what is shown
+//! before, for those who look ([`Suppressor::foresee`]). Kept beside it is only who inhibits whom
 //! ([`index`]), so that 10,000 open incidents are not held against each other.
 //!
 //! - [`test`]: a matcher that can be asked; [`facts`]: what it is asked about
-//! - [`order`]: a silence, checked; [`inhibit`]: a rule of the settings
+//! - [`order`]: a silence, checked; [`rounds`]: when it comes again; [`inhibit`]: a rule of the settings
 //! - [`verdict`]: one incident, weighed
 
 mod facts;
@@ -18,6 +19,7 @@ mod index;
 pub mod inhibit;
 mod list;
 mod order;
+mod rounds;
 pub mod test;
 mod verdict;
 
@@ -43,6 +45,7 @@ use self::index::Index;
 use self::order::{KEPT_MAX, LIVE_MAX, Order};
 use self::verdict::{Verdict, mark};
 use crate::correlate::{State, Touched};
+use crate::incident::Suppressed;
 
 /// How long those that are over stay listed.
 pub const LISTED_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -60,7 +63,10 @@ pub struct Suppressor {
     /// When the next silence begins or is over.
     next_turn: Option<Timestamp>,
     index: Index,
+    /// Incidents to be weighed.
     unweighed: BTreeSet<IncidentId>,
+    /// Those of them that changed themselves, and will be shown before.
+    shown: BTreeSet<IncidentId>,
     /// What was held back when an incident was last weighed, so that nothing is counted twice.
     counted: HashMap<IncidentId, HashSet<(Holder, u64)>>,
     /// Silences to be written.
@@ -81,6 +87,7 @@ impl Suppressor {
             next_turn: None,
             index: Index::default(),
             unweighed: BTreeSet::new(),
+            shown: BTreeSet::new(),
             counted: HashMap::new(),
             changed: BTreeSet::new(),
             findings_held: 0,
@@ -91,13 +98,37 @@ impl Suppressor {
     pub fn restore(&mut self, silences: Vec<Silence>, next_id: u64, state: &State, now: Timestamp) {
         let orders = silences.into_iter().filter_map(Order::restore);
         self.orders = orders.map(|order| (order.silence.id, order)).collect();
+        // What was over while we were away may come again.
+        let gone_on = self.orders.values_mut().filter_map(|order| {
+            let goes_on = order.go_on(now);
+            goes_on.then_some(order.silence.id)
+        });
+        self.changed = gone_on.collect();
         self.next_id = next_id.max(1);
         let active = |order: &&Order| order.silence.state(now) == SilenceState::Active;
         self.active = self.orders.values().filter(active).map(|order| order.silence.id).collect();
         self.plan(now);
         let idle = self.is_idle();
-        let concerned = |incident: &&Incident| !idle || !incident.suppressed_by.is_empty();
+        let is_held = |incident: &Incident| {
+            let case = state.case(incident.id);
+            case.is_some_and(|case| case.held().since.is_some() || !case.held().by.is_empty())
+        };
+        let concerned = |incident: &&Incident| !idle || is_held(incident);
         self.unweighed = state.incidents().filter(concerned).map(|incident| incident.id).collect();
+    }
+
+    /// Begins anew with what was on disk: all silences, and nothing else of what was known.
+    pub fn restart(&mut self, state: &State, now: Timestamp) {
+        let silences = std::mem::take(&mut self.orders).into_values().map(|order| order.silence);
+        let mut fresh = Self::new(std::mem::take(&mut self.rules), self.longest);
+        fresh.restore(silences.collect(), self.next_id, state, now);
+        *self = fresh;
+    }
+
+    /// The silences that are kept, and the number that the next one gets.
+    #[must_use]
+    pub fn kept(&self) -> (Vec<Silence>, u64) {
+        (self.orders.values().map(|order| order.silence.clone()).collect(), self.next_id)
     }
 
     /// Nothing is ever held back, as long as nobody asks for it.
@@ -109,6 +140,7 @@ impl Suppressor {
     pub fn note(&mut self, touched: &Touched) {
         if !self.is_idle() {
             self.unweighed.extend(touched.changed.keys());
+            self.shown.extend(touched.changed.keys());
         }
     }
 
@@ -122,19 +154,13 @@ impl Suppressor {
         }
     }
 
-    /// Asks for something to be held back.
+    /// The silence that is made of what somebody asks to be held back. It is not made yet.
     ///
     /// # Errors
     ///
     /// All that is wrong with what is asked for; or there are too many.
-    pub fn create(
-        &mut self,
-        draft: Draft,
-        state: &State,
-        now: Timestamp,
-    ) -> Result<SilenceId, Refusal> {
-        let id = SilenceId(self.next_id);
-        let order = Order::new(draft, id, self.longest, now)?;
+    pub fn draw(&self, draft: Draft, now: Timestamp) -> Result<Silence, Refusal> {
+        let order = Order::new(draft, SilenceId(self.next_id), self.longest, now)?;
         let live = |order: &&Order| order.silence.over_at() > now;
         if self.orders.values().filter(live).count() >= LIVE_MAX {
             let told = format!("{LIVE_MAX} silences are planned or active already; end one first");
@@ -145,19 +171,42 @@ impl Suppressor {
                 format!("{KEPT_MAX} silences are kept; those that are over go after 30 days");
             return Err(Refusal::Crowded(told));
         }
-        self.next_id += 1;
+        Ok(order.silence)
+    }
+
+    /// Takes up a silence that was made, as it was made, whatever our own settings allow.
+    ///
+    /// # Errors
+    ///
+    /// This version cannot read a matcher of it.
+    pub fn take(&mut self, silence: Silence, state: &State, now: Timestamp) -> Result<(), Refusal> {
+        let id = silence.id;
+        self.next_id = self.next_id.max(id.0.saturating_add(1));
+        let order = Order::of(silence)?;
+        if self.orders.len() >= KEPT_MAX {
+            self.forget(now);
+        }
         self.orders.insert(id, order);
         self.changed.insert(id);
         self.next_turn = Some(now);
         self.turn(state, now);
-        Ok(id)
+        Ok(())
+    }
+
+    /// Whether a silence can be ended before its time.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that number, or it is over, or nobody says who ends it.
+    pub fn may_end(&self, id: SilenceId, by: &str, now: Timestamp) -> Result<(), Refusal> {
+        self.orders.get(&id).ok_or(Refusal::Unknown(id))?.may_end(by, now)
     }
 
     /// Ends a silence before its time.
     ///
     /// # Errors
     ///
-    /// There is none of that number, or it is over.
+    /// As [`Suppressor::may_end`].
     pub fn end(
         &mut self,
         id: SilenceId,
@@ -165,7 +214,8 @@ impl Suppressor {
         state: &State,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        self.orders.get_mut(&id).ok_or(Refusal::Unknown(id))?.end(by, now)?;
+        self.may_end(id, &by, now)?;
+        self.orders.get_mut(&id).ok_or(Refusal::Unknown(id))?.end(by, now);
         self.changed.insert(id);
         self.next_turn = Some(now);
         self.turn(state, now);
@@ -183,6 +233,11 @@ impl Suppressor {
             .values()
             .filter(|order| is_active(order) != self.active.contains(&order.silence.id));
         let turned: Vec<SilenceId> = turned.map(|order| order.silence.id).collect();
+        let over = self.orders.values_mut().filter_map(|order| {
+            let goes_on = order.go_on(now);
+            goes_on.then_some(order.silence.id)
+        });
+        self.changed.extend(over);
         for id in turned {
             let Some(order) = self.orders.get(&id) else { continue };
             self.unweighed.extend(concerned(order, state));
@@ -202,29 +257,67 @@ impl Suppressor {
         self.next_turn = ends.min();
     }
 
-    /// Works out what holds back the incidents that may have changed in that; to be called before
-    /// they are shown.
+    /// Whether there is nothing to weigh, nor will there be by `now` unless something changes.
+    #[must_use]
+    pub fn rests(&self, now: Timestamp) -> bool {
+        self.unweighed.is_empty() && self.next_turn.is_none_or(|next| next > now)
+    }
+
+    /// When time alone makes a difference next.
+    #[must_use]
+    pub fn next_turn(&self) -> Option<Timestamp> {
+        self.next_turn
+    }
+
+    /// Works out what holds back the incidents that may have changed in that, and has their history
+    /// written: on ticks and with people's words.
     pub fn weigh(&mut self, state: &mut State, now: Timestamp, touched: &mut Touched) {
         self.turn(state, now);
+        self.shown.clear();
         let mut ids = std::mem::take(&mut self.unweighed);
-        if !self.rules.is_empty() {
-            let changed: Vec<IncidentId> = ids.iter().copied().collect();
-            for id in changed {
-                let incident = state.incident(id);
-                let note = incident.and_then(|each| self.note_of(Fleet::of(state), each));
-                ids.extend(self.index.note(id, note));
+        ids.extend(self.index(state, &ids));
+        for id in ids {
+            if let Some(told) = self.judge(state, id, now) {
+                state.suppress(id, told, now, touched);
             }
         }
+    }
+
+    /// Works out what holds back the incidents that changed, for those who look before the next
+    /// tick. What they change for others is seen then.
+    pub fn foresee(&mut self, state: &mut State, now: Timestamp) {
+        let ids = std::mem::take(&mut self.shown);
+        let others = self.index(state, &ids);
+        self.unweighed.extend(others);
         for id in ids {
-            let Some(incident) = state.incident(id) else {
-                self.counted.remove(&id);
-                continue;
-            };
-            let verdict = self.verdict(state, id);
-            self.count(incident, &verdict);
-            let told = self.told(incident, &verdict, now);
-            state.suppress(id, told, now, touched);
+            if let Some(told) = self.judge(state, id, now) {
+                state.foresee(id, told, now);
+            }
         }
+    }
+
+    /// Takes note of whom some incidents inhibit by now. Gives those to whom that matters.
+    fn index(&mut self, state: &State, ids: &BTreeSet<IncidentId>) -> BTreeSet<IncidentId> {
+        let mut others = BTreeSet::new();
+        if !self.rules.is_empty() {
+            for id in ids {
+                let incident = state.incident(*id);
+                let note = incident.and_then(|each| self.note_of(Fleet::of(state), each));
+                others.extend(self.index.note(*id, note));
+            }
+        }
+        others
+    }
+
+    /// What holds one incident back; `None` where it is over.
+    fn judge(&mut self, state: &State, id: IncidentId, now: Timestamp) -> Option<Suppressed> {
+        let Some(case) = state.case(id) else {
+            self.counted.remove(&id);
+            return None;
+        };
+        let verdict = self.verdict(state, id);
+        self.count(case.incident(), &verdict);
+        Some(self.told(case, &verdict, now))
     }
 
     /// Counts what is held back now and was not before. After a restart, what was held back before

@@ -26,6 +26,7 @@ pub mod fleet;
 pub mod incident;
 pub mod inventory;
 pub mod oncall;
+pub mod repeat;
 pub mod settings;
 pub mod shadow;
 pub mod silence;

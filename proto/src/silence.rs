@@ -4,15 +4,18 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::entity::Entity;
+use crate::repeat::Repeat;
 use crate::time::Timestamp;
 use crate::vocab::{IncidentId, IncidentType, Severity, SilenceKind, SilenceState};
 
 /// A silence or maintenance, counted from 1 by the aggregator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct SilenceId(pub u64);
 
@@ -23,7 +26,8 @@ impl fmt::Display for SilenceId {
 }
 
 /// What a matcher looks at. A finding may have none of it, one, or several, as a model has services.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum MatchKey {
     /// The node that a finding is on.
     Node,
@@ -101,16 +105,34 @@ impl fmt::Display for MatchKey {
     }
 }
 
+impl TryFrom<String> for MatchKey {
+    type Error = NoMatcher;
+
+    fn try_from(text: String) -> Result<Self, NoMatcher> {
+        text.parse()
+    }
+}
+
+impl From<MatchKey> for String {
+    fn from(key: MatchKey) -> Self {
+        key.to_string()
+    }
+}
+
 /// How a value is held against what is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MatchOp {
     /// `=`
+    #[serde(rename = "=")]
     Is,
     /// `!=`
+    #[serde(rename = "!=")]
     IsNot,
     /// `=~`, an expression for all of the value.
+    #[serde(rename = "=~")]
     Like,
     /// `!~`
+    #[serde(rename = "!~")]
     Unlike,
 }
 
@@ -197,6 +219,8 @@ pub struct Draft {
     pub reason: String,
     /// Incidents of severity P1, too.
     pub even_critical: bool,
+    /// Planned work may come again, first at `starts_at` or later.
+    pub repeat: Option<Repeat>,
 }
 
 /// When something ends.
@@ -219,9 +243,9 @@ pub struct Silence {
     pub matchers: Vec<Matcher>,
     /// A finding must be on one of them, if there is any.
     pub entities: Vec<Entity>,
-    /// From when on it holds back.
+    /// From when on it holds back. Of what comes again: this time, or the next.
     pub starts_at: Timestamp,
-    /// Until when.
+    /// Until when, of the same time.
     pub ends_at: Timestamp,
     /// Who asked for it.
     pub author: String,
@@ -237,6 +261,9 @@ pub struct Silence {
     pub incidents_held: u64,
     /// Findings that it has held back so far, each counted once for each time.
     pub findings_held: u64,
+    /// How it comes again, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
 }
 
 /// The end of a silence before its time.

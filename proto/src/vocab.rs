@@ -339,6 +339,8 @@ words! {
         Detected = "detected",
         /// It was over earlier or later.
         Resolved = "resolved",
+        /// Only one side held all of it back at some time.
+        Held = "held",
     }
 }
 

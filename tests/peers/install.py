@@ -1,9 +1,11 @@
-"""Installs the real peers into a cache folder: Triton, Prometheus, Alertmanager, node_exporter, nvidia-ml-py, aiosmtpd.
+"""Installs the real peers into a cache folder: Triton, Prometheus, Alertmanager, node_exporter, nvidia-ml-py, aiosmtpd,
+Selenium.
 
-Nothing is installed system-wide, except Debian's shared libraries that Triton needs, and those only when they are
-missing and we are root. Every step leaves its product in one rename, so a run that was cut short is simply run again.
+Nothing is installed system-wide, except Debian's shared libraries that Triton needs, and Debian's Chromium with its
+driver, and those only when they are missing and we are root. Every step leaves its product in one rename, so a run
+that was cut short is simply run again.
 
-    python3 tests/peers/install.py [triton|prometheus|nvml-ml-py|smtp|all]
+    python3 tests/peers/install.py [triton|prometheus|nvml-ml-py|smtp|browser|all]
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ TRITON_WHEEL = "nvidia-pytriton==0.7.0"
 NUMPY = "numpy<2"
 NVML_BINDINGS = "nvidia-ml-py"
 SMTP_SERVER = "aiosmtpd==1.4.6"
+SELENIUM = "selenium==4.51.0"
+BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 DEBIAN_PEERS = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 SHARED_LIBRARIES = {
     "libz.so.1": "zlib1g",
@@ -104,6 +108,15 @@ class Cache:
         if not shutil.which("openssl"):
             raise NotInstalled("openssl is missing; run: python3 tests/peers/install.py smtp")
 
+    def need_browser(self) -> None:
+        """Raises `NotInstalled` unless Chromium, its driver and what drives that are there, in the python that runs."""
+        self._need(self.venv / ".selenium", "browser")
+        for name in BROWSER:
+            if not shutil.which(name):
+                raise NotInstalled(f"{name} is missing; run: python3 tests/peers/install.py browser")
+        if Path(sys.prefix).resolve() != self.venv.resolve():
+            raise NotInstalled(f"run it by {self.python}, which has Selenium")
+
     def _need(self, path: Path, peer: str) -> None:
         if not path.exists():
             raise NotInstalled(f"{path} is missing; run: python3 tests/peers/install.py {peer}")
@@ -146,11 +159,20 @@ def install_smtp(cache: Cache) -> None:
     _say("smtp", cache.python)
 
 
+def install_browser(cache: Cache) -> None:
+    """A browser without a screen, and what drives it."""
+    ensure_venv(cache)
+    ensure_package(cache, SELENIUM, stamp=".selenium")
+    _apt_install([package for name, package in BROWSER.items() if not shutil.which(name)])
+    _say("browser", Path(shutil.which("chromium") or "chromium"))
+
+
 INSTALLERS: dict[str, Callable[[Cache], None]] = {
     "triton": install_triton,
     "prometheus": install_prometheus,
     "nvml-ml-py": install_nvml_bindings,
     "smtp": install_smtp,
+    "browser": install_browser,
 }
 
 

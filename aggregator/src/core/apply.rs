@@ -15,7 +15,7 @@ use super::sessions::{Ended, Registered, Stream};
 use super::{Arrived, CommandError, Core, Full, Input, Recorded, Request, TICKS_PER_PRUNE};
 use crate::correlate::{Signal, Touched, apply};
 use crate::incident::{Command, Refusal};
-use crate::intake::{self, Aside};
+use crate::intake::{self, Aside, Known};
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::replay::line::Word;
 use crate::store::{Batch, StoreError};
@@ -275,8 +275,9 @@ impl Core {
     /// What time has brought about since the last input, before anything else is taken up.
     pub(super) fn pass(&mut self, now: Timestamp) {
         let mut touched = Touched::default();
-        self.passing.pass(&mut self.state, now, &mut touched);
-        self.note(touched);
+        let known = Known { state: &mut self.state, suppressor: &mut self.suppressor };
+        self.passing.pass(known, now, &mut touched);
+        self.show(touched);
     }
 
     /// Nodes that have been silent for too long are lost, or have stopped as they said.
@@ -315,10 +316,15 @@ impl Core {
         self.note(touched);
     }
 
-    pub(super) fn note(&mut self, mut touched: Touched) {
+    pub(super) fn note(&mut self, touched: Touched) {
+        self.suppressor.note(&touched);
+        self.show(touched);
+    }
+
+    /// Takes note of what was touched and of which what holds it back is known.
+    pub(super) fn show(&mut self, mut touched: Touched) {
         self.passing.note(&mut touched);
         self.shadow_notes(&touched);
-        self.suppressor.note(&touched);
         self.pending.touch(touched);
     }
 

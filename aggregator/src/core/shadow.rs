@@ -24,6 +24,7 @@ use crate::replay::line::{Line, Word};
 use crate::shadow::{report, rival};
 use crate::status::{Differing, Metrics};
 use crate::store::{Loaded, NodeRow};
+use crate::suppress::{Inhibition, Suppressor};
 
 /// Incidents that each side may hold for the comparison, open and over.
 const INCIDENTS_MAX: usize = 5_000;
@@ -40,6 +41,7 @@ const TICKS_PER_COMPARISON: u64 = 240;
 #[derive(Debug)]
 pub(super) struct Shadow {
     policy: Policy,
+    rules: Vec<Inhibition>,
     /// Its side; `None` while it rests.
     side: Option<Drive>,
     /// Both sides were told the same from here on.
@@ -64,9 +66,11 @@ impl Shadow {
     /// Begins with what was on disk, as the live side does.
     pub(super) fn new(candidate: &Candidate, loaded: Loaded, now: Timestamp) -> Self {
         let policy = Policy { open_max: INCIDENTS_MAX, ..candidate.policy.clone() };
+        let rules = candidate.inhibitions.clone();
         Self {
-            side: Some(Drive::beside(policy.clone(), loaded, now)),
+            side: Some(Drive::beside(policy.clone(), rules.clone(), loaded, now)),
             policy,
+            rules,
             since: now,
             rests_until: now,
             over: BTreeMap::new(),
@@ -120,7 +124,7 @@ impl Shadow {
     }
 
     /// Begins anew with what the live side has, once it has rested and that is little enough.
-    fn rise(&mut self, now: Timestamp, live: &State) {
+    fn rise(&mut self, now: Timestamp, live: &State, suppressor: &Suppressor) {
         if self.side.is_some() || now < self.rests_until || live.open() >= INCIDENTS_MAX / 2 {
             return;
         }
@@ -132,13 +136,16 @@ impl Shadow {
             snapshot: node.snapshot.clone(),
             busy: live.busy_on(id),
         };
+        let (silences, next_silence) = suppressor.kept();
         let loaded = Loaded {
+            silences,
+            next_silence,
             incidents: live.incidents().cloned().collect(),
             nodes: live.nodes.iter().map(row).collect(),
             next_incident: live.next_id(),
             ..Loaded::default()
         };
-        self.side = Some(Drive::beside(self.policy.clone(), loaded, now));
+        self.side = Some(Drive::beside(self.policy.clone(), self.rules.clone(), loaded, now));
         self.budget = Budget::full(self.budget.percent, now);
         self.since = now;
         self.lapses += 1;
@@ -186,7 +193,7 @@ impl Core {
     /// Time passes for the candidate, too; a rested one begins anew.
     pub(super) fn shadow_passes(&mut self, now: Timestamp) {
         let Some(shadow) = &mut self.shadow else { return };
-        shadow.rise(now, &self.state);
+        shadow.rise(now, &self.state, &self.suppressor);
         let cost = timed(&self.clock, || {
             if let Some(side) = &mut shadow.side {
                 side.pass(now);

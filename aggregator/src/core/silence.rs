@@ -1,6 +1,6 @@
 //! What people ask of what is held back, and when it is worked out.
 
-use gpuwarden_proto::silence::{Draft, Held, Listed, SilenceId};
+use gpuwarden_proto::silence::{Draft, Held, Listed, Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Core;
 use super::apply::reply;
 use crate::correlate::Touched;
+use crate::replay::line::Word;
 use crate::store::StoreError;
 use crate::suppress::Refusal;
 
@@ -60,19 +61,14 @@ impl Core {
     pub(super) fn silence(&mut self, now: Timestamp, request: SilenceRequest) {
         match request {
             SilenceRequest::Create(draft, answer) => {
-                let made = self.suppressor.create(draft, &self.state, now);
-                self.weigh(now);
-                let told = made.map(|id| self.suppressor.listed(id, &self.state, now));
+                let made = self.suppressor.draw(draft, now);
+                let told = made.and_then(|silence| self.hold_back(now, silence));
                 self.promise(told, answer);
             }
             SilenceRequest::End(id, by, answer) => {
-                let before = self.suppressor.listed(id, &self.state, now);
-                let ended = self.suppressor.end(id, by, &self.state, now);
-                self.weigh(now);
-                let after = self.suppressor.listed(id, &self.state, now);
-                // It holds back nothing any more; what is of interest is what it held back.
-                let told = before.zip(after).map(|(was, is)| Listed { now: was.now, ..is });
-                self.promise(ended.map(|()| told), answer);
+                let may = self.suppressor.may_end(id, &by, now);
+                let told = may.and_then(|()| self.let_go(now, id, by));
+                self.promise(told, answer);
             }
             SilenceRequest::Preview(draft, answer) => {
                 let told = self.suppressor.preview(draft, &self.state, now);
@@ -87,6 +83,31 @@ impl Core {
                 reply(answer, self.suppressor.held(&self.state));
             }
         }
+    }
+
+    /// Takes up a silence, and says what it does.
+    fn hold_back(&mut self, now: Timestamp, silence: Silence) -> Result<Option<Listed>, Refusal> {
+        let id = silence.id;
+        self.journal(now, Word::Silenced(Box::new(silence.clone())));
+        self.suppressor.take(silence, &self.state, now)?;
+        self.weigh_all(now);
+        Ok(self.suppressor.listed(id, &self.state, now))
+    }
+
+    /// Ends a silence, and says what it did.
+    fn let_go(
+        &mut self,
+        now: Timestamp,
+        id: SilenceId,
+        by: String,
+    ) -> Result<Option<Listed>, Refusal> {
+        let before = self.suppressor.listed(id, &self.state, now);
+        self.journal(now, Word::SilenceEnded(id, by.clone()));
+        self.suppressor.end(id, by, &self.state, now)?;
+        self.weigh_all(now);
+        let after = self.suppressor.listed(id, &self.state, now);
+        // It holds back nothing any more; what is of interest is what it held back.
+        Ok(before.zip(after).map(|(was, is)| Listed { now: was.now, ..is }))
     }
 
     fn promise(
@@ -108,10 +129,14 @@ impl Core {
     /// back.
     pub(super) fn weigh(&mut self, now: Timestamp) {
         self.state.rank_all();
+        self.suppressor.foresee(&mut self.state, now);
+        self.pending.silences(self.suppressor.take_changed());
+    }
+
+    /// Works out at once what holds incidents back, for all.
+    pub(super) fn weigh_all(&mut self, now: Timestamp) {
         let mut touched = Touched::default();
         self.suppressor.weigh(&mut self.state, now, &mut touched);
-        self.passing.note(&mut touched);
-        self.pending.touch(touched);
-        self.pending.silences(self.suppressor.take_changed());
+        self.show(touched);
     }
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gpuwarden_proto::convert::encode_event;
 use gpuwarden_proto::event::{Body, Change};
+use gpuwarden_proto::repeat::Repeat;
+use gpuwarden_proto::silence::{Draft, End, SilenceId};
 use gpuwarden_proto::uplink::ToNode;
-use gpuwarden_proto::vocab::Phase;
+use gpuwarden_proto::vocab::{Phase, SilenceKind};
 use proptest::prelude::*;
 
 use super::*;
@@ -37,6 +39,10 @@ enum Step {
     Command { nth: usize, what: usize },
     /// Something is told from elsewhere.
     Alert { which: usize, how: usize },
+    /// Somebody has something held back, from a time on and for a time.
+    Silence { which: usize, from_ms: u64, lasts_ms: u64 },
+    /// Somebody ends a silence before its time.
+    End { id: u64 },
     /// The aggregator ends and begins anew.
     Restart { clean: bool },
 }
@@ -70,6 +76,14 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("agent-stopped", "node", ""),
     ("server-restarted", "server", ""),
 ];
+const SILENCED: &[&[&str]] = &[
+    &["node=node-0"],
+    &["node!=node-1"],
+    &["rule=~queue.*|xid"],
+    &["rack=r1", "severity!=P2"],
+    &["severity=P1", "node=~.+"],
+    &["model=bert"],
+];
 const STANDS: &[&str] = &[
     "models=bert:9,resnet:1 sources=nvml,triton/default labels=rack:r1,zone:a driver=570.1",
     "models=bert:0,resnet:1 sources=nvml,triton/default labels=rack:r1,zone:a driver=570.1",
@@ -101,6 +115,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => nth().prop_map(|node| Step::Gone { node }),
         2 => (0_usize..4, 0_usize..4).prop_map(|(nth, what)| Step::Command { nth, what }),
         4 => (0..ALERTS.len(), 0_usize..5).prop_map(|(which, how)| Step::Alert { which, how }),
+        2 => (0..SILENCED.len(), 0_u64..9_000, 1_u64..60_000)
+            .prop_map(|(which, from_ms, lasts_ms)| Step::Silence { which, from_ms, lasts_ms }),
+        1 => (1_u64..6).prop_map(|id| Step::End { id }),
         1 => any::<bool>().prop_map(|clean| Step::Restart { clean }),
     ];
     proptest::collection::vec(step, 1..120)
@@ -176,6 +193,12 @@ impl Live {
             }
             Step::Command { nth, what } => self.command(nth, what),
             Step::Alert { which, how } => self.alert(which, how),
+            Step::Silence { which, from_ms, lasts_ms } => self.silence(which, from_ms, lasts_ms),
+            Step::End { id } => {
+                let (answer, _) = oneshot::channel();
+                let (id, by) = (SilenceId(id), "bob".to_owned());
+                self.ask(Request::Silence(SilenceRequest::End(id, by, answer)));
+            }
             Step::Restart { clean } => self.restart(clean),
         }
     }
@@ -296,6 +319,30 @@ impl Live {
         self.ask(Request::Outside(heard.signals, answer));
     }
 
+    fn silence(&mut self, which: usize, from_ms: u64, lasts_ms: u64) {
+        // Half of them begin at once.
+        let from = Duration::from_millis(if from_ms < 4_500 { 0 } else { from_ms });
+        let draft = Draft {
+            kind: SilenceKind::Maintenance,
+            matchers: SILENCED[which].iter().map(|text| text.parse().unwrap()).collect(),
+            entities: Vec::new(),
+            starts_at: Some(self.clock.now().after(from)),
+            end: End::After(Duration::from_millis(lasts_ms)),
+            author: "ann".to_owned(),
+            reason: "a test".to_owned(),
+            even_critical: lasts_ms.is_multiple_of(5),
+            // The story begins at 08:00.
+            repeat: lasts_ms.is_multiple_of(7).then(|| Repeat {
+                every: "day".parse().unwrap(),
+                at: "08:01".parse().unwrap(),
+                zone: "UTC".parse().unwrap(),
+                last: "2027-01-15".parse().unwrap(),
+            }),
+        };
+        let (answer, _) = oneshot::channel();
+        self.ask(Request::Silence(SilenceRequest::Create(draft, answer)));
+    }
+
     fn restart(&mut self, clean: bool) {
         if clean {
             self.stop();
@@ -356,8 +403,17 @@ fn named(nth: usize) -> NodeId {
     node(&format!("node-{nth}"))
 }
 
+const RULES: &str = r#"
+[[inhibit]]
+name = "xid-first"
+source = ["rule=xid"]
+target = ["rule=~queue.*|telemetry.*|error.*"]
+equal = ["rack"]
+"#;
+
 fn config() -> Config {
-    Config { start_grace: Duration::from_secs(2), ..Config::default() }
+    let rules = Config::parse("rules.toml", RULES).unwrap();
+    Config { start_grace: Duration::from_secs(2), ..rules }
 }
 
 fn begun(config: &Arc<Config>, store: &MemoryStore, clock: &Clock) -> Core {
@@ -429,9 +485,11 @@ proptest! {
 
     #[test]
     fn the_report_of_a_candidate_is_that_of_a_replay_against_it(steps in steps()) {
+        // It has no rules of inhibition.
         let candidate = "[incidents]\nquiet_period = \"20s\"\ncause_window = \"5s\"\n";
         let candidate = Config::parse("candidate.toml", candidate).unwrap();
-        let shadow = Candidate { policy: candidate.policy(), percent: 20 };
+        let (policy, inhibitions) = (candidate.policy(), candidate.inhibitions.clone());
+        let shadow = Candidate { policy, inhibitions, percent: 20 };
         let mut live = Live::with(Config { shadow: Some(shadow), ..config() });
         let told = steps.iter().filter(|step| !matches!(step, Step::Restart { .. }));
         told.for_each(|step| live.play(step));

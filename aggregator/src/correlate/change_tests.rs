@@ -203,7 +203,7 @@ fn a_driver_that_an_agent_saw_change_is_named_when_its_gpu_fails() {
     );
     insta::assert_snapshot!(told(&stage, 1), @r"
     driver 570.1: driver-changed by `` (0.817): explains 1 of 1 members, began first, driver-changed 10 min before
-
+    runbook gpu-hardware, step 10: go back to the driver that ran before
     driver 570.1 is suspected (driver-changed):
     ");
 }

@@ -47,9 +47,7 @@ async fn alerts(
     Query(asked): Query<Vec<(String, String)>>,
 ) -> Response {
     let filters = asked.iter().filter(|(name, _)| name == "filter");
-    let matchers: Result<Vec<Matcher>, Fault> =
-        filters.map(|(_, text)| Matcher::parse(text)).collect();
-    let matchers = match matchers {
+    let matchers = match Matcher::all(filters.map(|(_, text)| text.as_str())) {
         Ok(matchers) => matchers,
         Err(fault) => return (StatusCode::BAD_REQUEST, Json(fault.to_string())).into_response(),
     };

@@ -31,7 +31,8 @@ impl<R: BufRead> Replay<R> {
     ///
     /// The log cannot be read, or a line is bad and bad lines are not passed over.
     pub fn against(mut self, other: &Config) -> Result<Contrasted, LogError> {
-        let (mut live, mut shadow) = (Drive::new(self.config.policy()), Drive::new(other.policy()));
+        let drive = |config: &Config| Drive::new(config.policy(), config.inhibitions.clone());
+        let (mut live, mut shadow) = (drive(&self.config), drive(other));
         let (mut refused, mut astray) = (Tally::default(), Tally::default());
         let mut times: Option<(Timestamp, Timestamp)> = None;
         let bad = self.each(|Line { at, word }, place| {

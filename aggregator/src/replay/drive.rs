@@ -12,16 +12,17 @@ use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq};
+use thiserror::Error;
 
 use super::line::{Line, Word};
 use crate::correlate::{self, Policy, Signal, State, Touched, apply};
 use crate::incident::Refusal;
-use crate::intake::{self, Aside, Passing};
+use crate::intake::{self, Aside, Known, Passing};
 use crate::ledger::Ledger;
 use crate::node::{Link, Node, SessionId, lost_finding};
 use crate::resume::resume;
 use crate::store::{CHANGES_LOADED, Loaded, NodeRow, still_of_use};
-use crate::suppress::Suppressor;
+use crate::suppress::{self, Inhibition, Suppressor};
 
 /// Members of an incident that is kept as it was written.
 const WRITTEN_MEMBERS: usize = 64;
@@ -32,8 +33,10 @@ const STREAM: SessionId = SessionId(0);
 #[derive(Debug)]
 pub struct Drive {
     state: State,
-    /// What the settings hold back; silences are not in the log.
-    suppressor: Option<Suppressor>,
+    /// What people and the settings hold back. Silences come of the log alone, and are taken as
+    /// they were made, whatever the settings allow: what was held back live is held back here. Only
+    /// the rules are the settings' own.
+    suppressor: Suppressor,
     passing: Passing,
     over: BTreeMap<IncidentId, Incident>,
     /// Incidents that are not over, as a restart would find them on disk: without numbers that came
@@ -44,37 +47,55 @@ pub struct Drive {
     changes: Ledger,
     /// Lines that the log says are missing.
     missed: u64,
+    /// The aggregator ended: time brings about nothing until it begins.
+    ended: bool,
+}
+
+/// Why a person's word could not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// On an incident.
+    #[error(transparent)]
+    Command(#[from] Refusal),
+    /// On what is held back.
+    #[error(transparent)]
+    Silence(#[from] suppress::Refusal),
 }
 
 impl Drive {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy, rules: Vec<Inhibition>) -> Self {
         let (state, _) = resume(policy, Loaded::default(), Timestamp::default());
         Self {
             state,
-            suppressor: None,
+            // Nobody asks it for a silence that is not made yet.
+            suppressor: Suppressor::new(rules, Duration::MAX),
             passing: Passing::default(),
             over: BTreeMap::new(),
             written: Some(BTreeMap::new()),
             changes: Ledger::new(Vec::new(), CHANGES_LOADED),
             missed: 0,
+            ended: false,
         }
-    }
-
-    /// The same with what the settings hold back.
-    #[must_use]
-    pub fn suppressing(mut self, suppressor: Suppressor) -> Self {
-        self.suppressor = Some(suppressor);
-        self
     }
 
     /// Goes on `now` with what was on disk, and will not be restarted.
     #[must_use]
-    pub fn beside(policy: Policy, loaded: Loaded, now: Timestamp) -> Self {
+    pub fn beside(
+        policy: Policy,
+        rules: Vec<Inhibition>,
+        mut loaded: Loaded,
+        now: Timestamp,
+    ) -> Self {
+        let (silences, next) = (std::mem::take(&mut loaded.silences), loaded.next_silence);
         let (state, _) = resume(policy, loaded, now);
         let passing = Passing::begin(now);
-        Self { state, passing, written: None, ..Self::new(Policy::default()) }
+        let fresh = Self::new(Policy::default(), rules);
+        let mut drive = Self { state, passing, written: None, ..fresh };
+        drive.suppressor.restore(silences, next, &drive.state, now);
+        drive.settle(now, Touched::default());
+        drive
     }
 
     /// Takes up one line, after the time that passed before it.
@@ -82,22 +103,41 @@ impl Drive {
     /// # Errors
     ///
     /// The line is a person's word that could not be carried out; nothing was changed by it.
-    pub fn line(&mut self, line: Line) -> Result<(), Refusal> {
+    pub fn line(&mut self, line: Line) -> Result<(), Refused> {
         let Line { at: now, word } = line;
         // The tick of the very instant of a start was never passed by who crashed before it.
         let starts = matches!(word, Word::Started);
         self.pass(if starts { now.before(Duration::from_nanos(1)) } else { now });
+        self.ended = matches!(word, Word::Stopped);
+        // The history of what is held back is written at once, or on the next tick.
+        let at_once = starts || matches!(word, Word::Silenced(_) | Word::SilenceEnded(..));
         let mut touched = Touched::default();
         let result = self.word(now, word, &mut touched);
-        self.note(now, touched);
+        self.suppressor.note(&touched);
+        match at_once {
+            true => self.settle(now, touched),
+            false => {
+                self.suppressor.foresee(&mut self.state, now);
+                self.note(touched);
+            }
+        }
         result
     }
 
     /// Lets time pass up to `to`.
     pub fn pass(&mut self, to: Timestamp) {
+        if self.ended {
+            return;
+        }
         let mut touched = Touched::default();
-        self.passing.pass(&mut self.state, to, &mut touched);
-        self.note(to, touched);
+        let known = Known { state: &mut self.state, suppressor: &mut self.suppressor };
+        self.passing.pass(known, to, &mut touched);
+        self.note(touched);
+    }
+
+    /// Time ends here: what the next tick would tell of what is held back is told now.
+    pub fn end(&mut self, now: Timestamp) {
+        self.settle(now, Touched::default());
     }
 
     /// What is known now.
@@ -136,7 +176,7 @@ impl Drive {
         all.into_values().collect()
     }
 
-    fn word(&mut self, now: Timestamp, word: Word, touched: &mut Touched) -> Result<(), Refusal> {
+    fn word(&mut self, now: Timestamp, word: Word, touched: &mut Touched) -> Result<(), Refused> {
         match word {
             Word::Event(node, seq, event) => {
                 self.hear(now, &node, touched);
@@ -150,9 +190,7 @@ impl Drive {
             Word::Snapshot(node, snapshot) => {
                 self.hear(now, &node, touched);
                 apply(&mut self.state, now, &node, Signal::Snapshot(*snapshot), touched);
-                if let Some(suppressor) = &mut self.suppressor {
-                    suppressor.note_node(&self.state, &node);
-                }
+                self.suppressor.note_node(&self.state, &node);
             }
             Word::Lost(node, since) => self.lose(now, &node, since, touched),
             Word::Back(node) => self.greet(now, &node, Seq(u64::MAX), touched),
@@ -168,7 +206,12 @@ impl Drive {
                 self.state.command(now, id, command, touched)?;
             }
             Word::Started => self.resume(now),
-            Word::Stopped => self.passing.end(&mut self.state, now, touched),
+            Word::Silenced(silence) => self.suppressor.take(*silence, &self.state, now)?,
+            Word::SilenceEnded(id, by) => self.suppressor.end(id, by, &self.state, now)?,
+            Word::Stopped => {
+                let known = Known { state: &mut self.state, suppressor: &mut self.suppressor };
+                self.passing.end(known, now, touched);
+            }
             Word::Missed(count) => self.missed += count,
         }
         Ok(())
@@ -234,6 +277,7 @@ impl Drive {
         };
         (self.state, _) = resume(self.state.policy.clone(), loaded, now);
         self.passing = Passing::begin(now);
+        self.suppressor.restart(&self.state, now);
     }
 
     /// The incidents that are loaded at a start.
@@ -246,11 +290,13 @@ impl Drive {
         self.state.incidents().map(written).chain(over.into_iter().cloned()).collect()
     }
 
-    fn note(&mut self, now: Timestamp, mut touched: Touched) {
-        if let Some(suppressor) = &mut self.suppressor {
-            suppressor.note(&touched);
-            suppressor.weigh(&mut self.state, now, &mut touched);
-        }
+    /// Works out at once what holds incidents back, for all.
+    fn settle(&mut self, now: Timestamp, mut touched: Touched) {
+        self.suppressor.weigh(&mut self.state, now, &mut touched);
+        self.note(touched);
+    }
+
+    fn note(&mut self, mut touched: Touched) {
         self.passing.note(&mut touched);
         for id in touched.changed.into_keys().chain(touched.ranked) {
             // What was over may go on.

@@ -4,11 +4,13 @@
 use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::{Body, Event, Finding};
 use gpuwarden_proto::inventory::Snapshot;
+use gpuwarden_proto::silence::{Silence, SilenceId};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, NodeId, Seq, Severity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::silenced::Terms;
 use crate::incident::Command;
 
 /// The name of the format.
@@ -66,6 +68,10 @@ pub enum Word {
     Recorded(Box<RecordedChange>),
     /// A person's word.
     Command(IncidentId, Command),
+    /// Somebody had something held back: the silence that was made of it.
+    Silenced(Box<Silence>),
+    /// Somebody ended a silence before its time: which, and who.
+    SilenceEnded(SilenceId, String),
 }
 
 /// Why a line cannot be read.
@@ -114,11 +120,20 @@ enum Kind {
     Outside,
     Recorded,
     Command,
+    Silenced,
+    SilenceEnded,
 }
 
 #[derive(Debug, Deserialize)]
 struct Record {
     change: RecordedChange,
+}
+
+/// The end of a silence.
+#[derive(Debug, Deserialize)]
+struct Ending {
+    id: SilenceId,
+    by: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,7 +198,9 @@ impl Line {
             | Kind::Missed
             | Kind::Outside
             | Kind::Recorded
-            | Kind::Command => Word::Back(node),
+            | Kind::Command
+            | Kind::Silenced
+            | Kind::SilenceEnded => Word::Back(node),
         };
         Ok(Self { at, word })
     }
@@ -200,6 +217,14 @@ impl Head {
             Kind::Recorded => {
                 let record: Record = json(text)?;
                 Some(Word::Recorded(Box::new(record.change)))
+            }
+            Kind::Silenced => {
+                let terms: Terms = json(text)?;
+                Some(Word::Silenced(Box::new(terms.silence(self.at))))
+            }
+            Kind::SilenceEnded => {
+                let Ending { id, by } = json(text)?;
+                Some(Word::SilenceEnded(id, by))
             }
             Kind::Started => Some(Word::Started),
             Kind::Stopped => Some(Word::Stopped),
@@ -274,18 +299,26 @@ mod tests {
             r#"{"at":"2027-01-15T08:00:00Z","node":"a","event":"gap","count":-1}"#,
             r#"{"at":"2027-01-15T08:00:00Z","event":"command","incident":1,"command":"shrug","by":"a"}"#,
             r#"{"at":"2027-01-15T08:00:00Z","node":"a","event":"back"} {}"#,
+            r#"{"at":"2027-01-15T08:00:00Z","event":"silenced","id":7,"kind":"maintenance"}"#,
+            r#"{"at":"2027-01-15T08:00:00Z","event":"silenced","id":7,"kind":"silence","matchers":[{"key":"nodes","op":"=","value":"a"}]}"#,
+            r#"{"at":"2027-01-15T08:00:00Z","event":"silenced","id":7,"kind":"silence","matchers":[{"key":"node","op":"==","value":"a"}]}"#,
+            r#"{"at":"2027-01-15T08:00:00Z","event":"silence-ended","id":"S7","by":"ann"}"#,
         ];
-        insta::assert_snapshot!(lines.map(refused).join("\n"), @r"
+        insta::assert_snapshot!(lines.map(refused).join("\n"), @r#"
         1: expected value
         12: `noon` is not an instant from 1970 to 2554 in RFC 3339, like 2026-11-23T08:50:22.851Z
         1: missing field `node`, who told it
-        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `recorded`, `command`
+        55: unknown variant `spoon`, expected one of `finding`, `change`, `gap`, `snapshot`, `lost`, `back`, `hello`, `started`, `stopped`, `missed`, `outside`, `recorded`, `command`, `silenced`, `silence-ended`
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64
         77: unknown variant `shrug`, expected one of `acknowledge`, `note`, `resolve`, `merge`, `split`
         57: trailing characters
-        ");
+        76: missing field `starts_at`
+        98: nothing can be matched by `nodes` (one of: node, gpu, model, server, service, tenant, rack, zone, cluster, rule, type, severity, label.KEY)
+        107: unknown variant `==`, expected one of `=`, `!=`, `=~`, `!~`
+        62: invalid type: string "S7", expected u64
+        "#);
     }
 
     #[test]

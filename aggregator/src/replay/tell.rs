@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::{Event, Finding};
 use gpuwarden_proto::inventory::{Gpu, Model, Server, Snapshot, Source};
+use gpuwarden_proto::silence::SilenceId;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{
     Availability, GpuUuid, IncidentId, ModelName, ModelVersion, NodeId, Seq, ServerName, Severity,
@@ -14,6 +15,7 @@ use gpuwarden_proto::vocab::{
 use serde::Serialize;
 
 use super::line::{Line, Word};
+use super::silenced::Terms;
 use crate::incident::Command;
 
 /// An event, of which there are many: written without being taken apart.
@@ -64,6 +66,11 @@ enum Told<'a> {
         change: &'a RecordedChange,
     },
     Command(Said<'a>),
+    Silenced(Box<Terms>),
+    SilenceEnded {
+        id: SilenceId,
+        by: &'a str,
+    },
 }
 
 /// A snapshot without what correlation does not look at.
@@ -168,6 +175,8 @@ fn told(word: &Word) -> (Option<&NodeId>, Option<Told<'_>>) {
         }
         Word::Recorded(change) => (None, Told::Recorded { change }),
         Word::Command(incident, command) => (None, Told::Command(said(*incident, command))),
+        Word::Silenced(silence) => (None, Told::Silenced(Box::new(Terms::from(&**silence)))),
+        Word::SilenceEnded(id, by) => (None, Told::SilenceEnded { id: *id, by }),
     };
     (node, Some(told))
 }
@@ -261,6 +270,9 @@ mod tests {
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"missed","count":2}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"outside","observed_at":"2027-01-15T07:59:59.000Z","rule":"external-alert","subject":{"kind":"alert","sender":"alertmanager","key":"f1","name":"Slow"},"phase":"raised","grade":"down","summary":"slow","evidence":[],"suspects":[],"raised_at":"2027-01-15T07:59:00.000Z","gpus":[],"about":[{"kind":"model","name":"bert","node":null}]}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"recorded","change":{"key":"ci-7","kind":"rollout","about":[{"kind":"service","name":"search","node":null}],"summary":"search 7","by":"ann","origin":"webhook","link":"","started_at":"2027-01-15T07:59:00.000Z","finished_at":null,"before":"6","after":"7"}}"#,
+            r#"{"at":"2027-01-15T08:00:00.000Z","event":"silenced","id":7,"kind":"maintenance","matchers":[{"key":"rule","op":"=~","value":"xid|ecc.*"},{"key":"label.a=b","op":"!=","value":"\"x\" "}],"entities":[{"kind":"rack","name":"r7","node":null}],"starts_at":"2027-01-15T09:00:00.000Z","ends_at":"2027-01-15T10:00:00.000Z","author":"ann","reason":"new PDU","even_critical":true}"#,
+            r#"{"at":"2027-01-15T08:00:00.000Z","event":"silenced","id":8,"kind":"maintenance","entities":[{"kind":"rack","name":"r7","node":null}],"starts_at":"2027-01-18T01:00:00.000Z","ends_at":"2027-01-18T03:00:00.000Z","author":"ann","reason":"backups","repeat":{"every":"mon,thu","at":"02:00","zone":"Europe/Berlin","last":"2027-06-30"}}"#,
+            r#"{"at":"2027-01-15T08:00:00.000Z","event":"silence-ended","id":7,"by":"bob"}"#,
             r#"{"at":"2027-01-15T08:00:00.000Z","event":"stopped"}"#,
         ];
         for line in lines {

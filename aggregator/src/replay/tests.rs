@@ -255,3 +255,39 @@ fn what_cannot_be_decoded_is_counted_in_an_export() {
     let exported = export(&*history, Vec::new()).unwrap();
     assert_eq!(exported, Exported { events: 3, told: 0, unreadable: 1 });
 }
+
+#[test]
+fn what_the_last_line_holds_back_is_held_back() {
+    let log = r#"
+{"at":"2027-01-15T08:00:00.1Z","node":"node-a","event":"finding","rule":"thermal-throttle","subject":{"kind":"gpu","uuid":"GPU-1","index":1},"phase":"raised","grade":"degraded","summary":"hot"}
+{"at":"2027-01-15T08:09:00.2Z","node":"node-b","event":"finding","rule":"gpu-lost","subject":{"kind":"gpu","uuid":"GPU-2","index":2},"phase":"raised","grade":"degraded","summary":"gone"}
+"#;
+    let rule = "[[inhibit]]\nname = \"lost\"\nsource = [\"rule=gpu-lost\"]\ntarget = [\"rule=thermal-throttle\"]\n";
+    let config = Config::parse("test.toml", rule).unwrap();
+    let replayed = played(Replay { config, ..replay(log) });
+    let held = replayed.incidents.iter().map(|incident| incident.held_since.is_some());
+    assert_eq!(held.collect::<Vec<_>>(), [true, false], "{}", shown(&replayed));
+}
+
+#[test]
+fn what_people_hold_back_is_held_back_also_after_a_restart_and_what_cannot_be_is_counted() {
+    let log = r#"
+{"at":"2027-01-15T08:00:00Z","event":"silenced","id":3,"kind":"maintenance","matchers":[{"key":"node","op":"=~","value":"node-.*"}],"starts_at":"2027-01-15T08:00:10Z","ends_at":"2027-01-15T08:05:00.1Z","author":"ann","reason":"new PDU"}
+{"at":"2027-01-15T08:00:00Z","event":"silenced","id":4,"kind":"silence","matchers":[{"key":"node","op":"=~","value":"("}],"starts_at":"2027-01-15T08:00:00Z","ends_at":"2027-01-15T09:00:00Z","author":"ann","reason":"x"}
+{"at":"2027-01-15T08:00:01Z","event":"silence-ended","id":9,"by":"bob"}
+{"at":"2027-01-15T08:00:05.1Z","node":"node-a","event":"finding","rule":"xid","subject":{"kind":"gpu","uuid":"GPU-0","index":0},"phase":"raised","grade":"degraded","summary":"XID 31"}
+{"at":"2027-01-15T08:00:20Z","event":"started"}
+{"at":"2027-01-15T08:06:00Z","node":"node-a","event":"gap","count":3,"reason":"full"}
+"#;
+    let replayed = played(replay(log));
+    let ours = |line: &&str| !line.contains("classified") && !line.contains("severity");
+    let shown = shown(&replayed);
+    insta::assert_snapshot!(shown.lines().filter(ours).collect::<Vec<_>>().join("\n"), @r"
+    #1 P3 gpu-hardware open: node-a GPU 0: XID 31
+      node-a GPU 0 xid: first seen
+      2027-01-15T08:00:05.100Z detected node-a GPU 0: XID 31
+      2027-01-15T08:00:10.000Z held by maintenance S3 (ann) until 2027-01-15 08:05 UTC: new PDU
+      2027-01-15T08:05:00.250Z released the time of S3 is over
+    commands refused: 2; the first: line 3: `node=~(` is no expression: unclosed group
+    ");
+}

@@ -168,7 +168,19 @@ fn differing(live: &Incident, shadow: &Incident) -> Vec<(DifferenceKind, String)
     if let Some(text) = resolved {
         found.push((DifferenceKind::Resolved, format!("resolved {text} in the shadow")));
     }
+    match (was_held(live), was_held(shadow)) {
+        (true, false) => found.push((DifferenceKind::Held, "held back only live".to_owned())),
+        (false, true) => {
+            found.push((DifferenceKind::Held, "held back only in the shadow".to_owned()));
+        }
+        (true, true) | (false, false) => {}
+    }
     found
+}
+
+/// Whether all of it was held back at some time that history still tells of.
+fn was_held(incident: &Incident) -> bool {
+    incident.held_since.is_some() || incident.timeline.iter().any(|entry| entry.kind == "held")
 }
 
 fn moved(live: Timestamp, shadow: Timestamp) -> Option<String> {

@@ -469,6 +469,7 @@ fn silence(id: u64, ends: u64) -> Silence {
         ended: None,
         incidents_held: 0,
         findings_held: 0,
+        repeat: None,
     }
 }
 

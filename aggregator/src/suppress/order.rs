@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::facts::Facts;
 use super::inhibit::all;
+use super::rounds::Rounds;
 use super::test::Test;
 
 /// Silences that are kept, with those that are over.
@@ -52,6 +53,7 @@ pub(super) struct Order {
     /// As it was asked for.
     pub(super) silence: Silence,
     tests: Vec<Test>,
+    rounds: Option<Rounds>,
     /// It takes incidents of severity P1, too.
     pub(super) critical: bool,
 }
@@ -60,13 +62,20 @@ impl Order {
     /// Makes what was stored ready to be asked. `None` when this version cannot read a matcher of
     /// it: it then holds nothing back.
     pub(super) fn restore(silence: Silence) -> Option<Self> {
-        let tests: Option<Vec<Test>> =
-            silence.matchers.iter().cloned().map(|matcher| Test::new(matcher).ok()).collect();
-        let mut tests = tests?;
+        Self::of(silence).ok()
+    }
+
+    /// A silence that was made elsewhere, by whatever settings.
+    pub(super) fn of(silence: Silence) -> Result<Self, Refusal> {
+        let tests: Result<Vec<Test>, String> =
+            silence.matchers.iter().cloned().map(Test::new).collect();
+        let bad = |fault| Refusal::Bad(vec![fault]);
+        let mut tests = tests.map_err(bad)?;
+        let rounds = silence.repeat.clone().map(Rounds::new).transpose().map_err(bad)?;
         // What is cheap is asked first.
         tests.sort_by_key(|test| test.matcher().op.is_expression());
         let critical = silence.even_critical || tests.iter().any(Test::names_critical);
-        Some(Self { silence, tests, critical })
+        Ok(Self { silence, tests, rounds, critical })
     }
 
     /// Checks what was asked for.
@@ -77,11 +86,19 @@ impl Order {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let starts_at = draft.starts_at.unwrap_or(now).max(now);
-        let ends_at = match draft.end {
+        let mut starts_at = whole(draft.starts_at.unwrap_or(now).max(now));
+        match draft.repeat.clone().map(Rounds::new) {
+            Some(Ok(rounds)) => match coming(&draft, &rounds, starts_at, now) {
+                Ok(first) => starts_at = first,
+                Err(fault) => faults.push(fault),
+            },
+            Some(Err(fault)) => faults.push(fault),
+            None => {}
+        }
+        let ends_at = whole(match draft.end {
             End::At(at) => at,
             End::After(lasts) => starts_at.after(lasts),
-        };
+        });
         faults.extend(said(&draft));
         faults.extend(times(draft.kind, starts_at, ends_at, longest, now));
         faults.extend(terms(&draft));
@@ -99,6 +116,7 @@ impl Order {
             ended: None,
             incidents_held: 0,
             findings_held: 0,
+            repeat: draft.repeat,
         };
         match Self::restore(silence) {
             Some(order) if faults.is_empty() => Ok(order),
@@ -106,18 +124,30 @@ impl Order {
         }
     }
 
-    /// Ends it before its time.
-    pub(super) fn end(&mut self, by: String, now: Timestamp) -> Result<(), Refusal> {
+    /// Whether it can be ended before its time.
+    pub(super) fn may_end(&self, by: &str, now: Timestamp) -> Result<(), Refusal> {
         let (id, at) = (self.silence.id, self.silence.over_at());
         if at <= now {
             return Err(Refusal::Over { id, at });
         }
-        let faults = bounded("who ends it", &by, BY_MAX_BYTES);
-        if let Some(fault) = faults {
-            return Err(Refusal::Bad(vec![fault]));
-        }
+        let fault = bounded("who ends it", by, BY_MAX_BYTES);
+        fault.map_or(Ok(()), |fault| Err(Refusal::Bad(vec![fault])))
+    }
+
+    /// Goes on to its next time, where this one is over and there is one. Says whether it did.
+    pub(super) fn go_on(&mut self, now: Timestamp) -> bool {
+        let Silence { starts_at, ends_at, ended, .. } = &self.silence;
+        let lasts = ends_at.since(*starts_at);
+        let over = *ends_at <= now && ended.is_none();
+        let next = self.rounds.as_ref().filter(|_| over);
+        let Some(next) = next.and_then(|rounds| rounds.next(lasts, now)) else { return false };
+        (self.silence.starts_at, self.silence.ends_at) = (next, next.after(lasts));
+        true
+    }
+
+    /// Ends it.
+    pub(super) fn end(&mut self, by: String, now: Timestamp) {
         self.silence.ended = Some(Ended { by, at: now });
-        Ok(())
     }
 
     /// Whether it takes a finding, severity aside.
@@ -135,6 +165,34 @@ impl Order {
             SilenceKind::Maintenance => Holder::Maintenance { id },
         }
     }
+}
+
+/// To the millisecond, as people are shown it.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_unix_ns(at.unix_ns() / 1_000_000 * 1_000_000)
+}
+
+/// When what comes again begins for the first time.
+fn coming(
+    draft: &Draft,
+    rounds: &Rounds,
+    from: Timestamp,
+    now: Timestamp,
+) -> Result<Timestamp, String> {
+    if draft.kind != SilenceKind::Maintenance {
+        return Err("a silence does not come again; what is planned is maintenance".to_owned());
+    }
+    let End::After(lasts) = draft.end else {
+        return Err("say how long it lasts each time, as it comes again".to_owned());
+    };
+    if let Some(fault) = rounds.fault(lasts) {
+        return Err(fault);
+    }
+    if rounds.ends().since(now) > AHEAD_MAX {
+        return Err("it would still come in more than a year: name an earlier last day".to_owned());
+    }
+    let never = || "it would never begin: its last day comes before its first time".to_owned();
+    rounds.first(from).ok_or_else(never)
 }
 
 fn said(draft: &Draft) -> Vec<String> {

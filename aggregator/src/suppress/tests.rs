@@ -1,4 +1,5 @@
 use gpuwarden_proto::entity::{Entity, EntityKind};
+use gpuwarden_proto::repeat::Repeat;
 use gpuwarden_proto::settings::Document;
 use gpuwarden_proto::silence::{End, Matcher, Suppression};
 use gpuwarden_proto::vocab::{Severity, SilenceKind};
@@ -54,7 +55,10 @@ impl Scene {
 
     fn silence(&mut self, second: u64, words: &str) -> Result<SilenceId, String> {
         let draft = draft(words, second);
-        let made = self.suppressor.create(draft, &self.stage.state, at(second));
+        let made = self.suppressor.draw(draft, at(second)).and_then(|made| {
+            let id = made.id;
+            self.suppressor.take(made, &self.stage.state, at(second)).map(|()| id)
+        });
         self.weigh(second);
         made.map_err(|refusal| refusal.to_string())
     }
@@ -96,7 +100,8 @@ impl Scene {
             fresh.index.note(incident.id, note);
         }
         let verdict = |incident: &Incident| {
-            let told = fresh.told(incident, &fresh.verdict(state, incident.id), at(second));
+            let case = state.case(incident.id).unwrap();
+            let told = fresh.told(case, &fresh.verdict(state, incident.id), at(second));
             (incident.id, told.by, told.wholly)
         };
         state.incidents().map(verdict).collect()
@@ -115,7 +120,19 @@ fn told(suppression: &Suppression) -> String {
     format!("{by} {members_held}/{members_total}")
 }
 
-/// `MATCHER … for=SECONDS [from=SECOND] [critical] [rack=NAME]`.
+/// `DAYS/TIME/ZONE/LAST`, but with `+` for each `/` of a zone.
+fn repeat(text: &str) -> Repeat {
+    let parts: Vec<&str> = text.split('/').collect();
+    let zone = parts[2].replace('+', "/");
+    Repeat {
+        every: parts[0].parse().unwrap(),
+        at: parts[1].parse().unwrap(),
+        zone: zone.parse().unwrap(),
+        last: parts[3].parse().unwrap(),
+    }
+}
+
+/// `MATCHER … for@SECONDS [from@SECOND] [critical@] [rack@NAME] [every@REPEAT]`.
 fn draft(words: &str, second: u64) -> Draft {
     let option = |key: &str| words.split(' ').find_map(|word| word.strip_prefix(key));
     let number = |key| option(key).map(|text| text.parse::<u64>().unwrap());
@@ -132,6 +149,7 @@ fn draft(words: &str, second: u64) -> Draft {
         author: "ann".to_owned(),
         reason: "a test".to_owned(),
         even_critical: words.contains("critical@"),
+        repeat: option("every@").map(repeat),
     }
 }
 #[test]
@@ -223,6 +241,74 @@ fn maintenance_begins_and_ends_by_itself() {
     held by maintenance S1 (ann) until 2027-01-15 08:00 UTC: a test
     released the time of S1 is over
     ");
+}
+
+#[test]
+fn maintenance_that_comes_again_holds_back_each_time_until_its_last_day_or_until_it_is_ended() {
+    // The second 0 is Friday, 2027-01-15, 08:00 UTC.
+    let (mut scene, day) = (Scene::new(""), 86_400);
+    scene.play("0 node-a snapshot labels=rack:r7\n1 node-a raise queue-backup bert");
+    let listed = |scene: &Scene, second| {
+        let list = scene.suppressor.silences(true, &scene.stage.state, at(second));
+        let line = |each: &gpuwarden_proto::silence::Listed| {
+            let (id, from, to) = (each.silence.id, each.silence.starts_at, each.silence.ends_at);
+            format!("{id} {} {from} {to}", each.state)
+        };
+        list.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    scene
+        .silence(2, "rack@r7 from@2 for@3600 every@weekday/09:30/Europe+Berlin/2027-01-19")
+        .unwrap();
+    let mut told = vec![listed(&scene, 2)];
+    for second in [1800, 5400, 3 * day + 1800, 3 * day + 5400, 4 * day + 1800, 4 * day + 5400] {
+        scene.weigh(second);
+        told.push(format!("{} | {}", scene.shown(), listed(&scene, second)));
+    }
+    insta::assert_snapshot!(told.join("\n"), @r"
+    S1 planned 2027-01-15T08:30:00.000Z 2027-01-15T09:30:00.000Z
+    #1 P3 held back maintenance S1 1/1 | S1 active 2027-01-15T08:30:00.000Z 2027-01-15T09:30:00.000Z
+    #1 P3 shown | S1 planned 2027-01-18T08:30:00.000Z 2027-01-18T09:30:00.000Z
+    #1 P3 held back maintenance S1 1/1 | S1 active 2027-01-18T08:30:00.000Z 2027-01-18T09:30:00.000Z
+    #1 P3 shown | S1 planned 2027-01-19T08:30:00.000Z 2027-01-19T09:30:00.000Z
+    #1 P3 held back maintenance S1 1/1 | S1 active 2027-01-19T08:30:00.000Z 2027-01-19T09:30:00.000Z
+    #1 P3 shown | S1 over 2027-01-19T08:30:00.000Z 2027-01-19T09:30:00.000Z
+    ");
+    let counted = scene.suppressor.orders[&SilenceId(1)].silence.incidents_held;
+    assert_eq!(counted, 3);
+
+    scene.silence(4 * day + 6000, "rack@r7 from@2 for@60 every@day/00:00/UTC/2027-12-31").unwrap();
+    scene.end(4 * day + 6001, 2).unwrap();
+    scene.weigh(6 * day);
+    assert!(listed(&scene, 6 * day).starts_with("S2 over "), "{}", listed(&scene, 6 * day));
+}
+
+#[test]
+fn what_goes_on_after_a_restart_is_the_time_that_is_under_way() {
+    let (mut scene, day) = (Scene::new(""), 86_400);
+    scene.silence(0, "node=node-a from@0 for@7200 every@day/09:00/UTC/2027-02-01").unwrap();
+    scene.suppressor.restart(&scene.stage.state, at(2 * day + 3700));
+    scene.play(&format!("{} node-a raise queue-backup bert", 2 * day + 3701));
+    assert_eq!(scene.shown(), "#1 P3 held back maintenance S1 1/1");
+}
+
+#[test]
+fn what_cannot_come_again_is_refused() {
+    let mut scene = Scene::new("");
+    let mut refused = |words: &str| scene.silence(5, words).unwrap_err();
+    insta::assert_snapshot!(
+        [refused("node=a every@day/02:00/UTC/2027-02-01"),
+         refused("node=a from@5 every@day/02:00/Mars+Olympus/2027-02-01"),
+         refused("node=a from@5 for@90000 every@day/02:00/UTC/2027-02-01"),
+         refused("node=a from@5 every@mon/02:00/UTC/2027-01-17"),
+         refused("node=a from@5 every@mon/02:00/UTC/2029-01-17")].join("\n"),
+        @r#"
+    a silence does not come again; what is planned is maintenance
+    `Mars/Olympus` is no time zone (try "Europe/Berlin", "America/New_York" or "UTC")
+    it would last 1 d 1 h and come again after 1 d 0 h: let it come less often or end earlier
+    it would never begin: its last day comes before its first time
+    it would still come in more than a year: name an earlier last day
+    "#
+    );
 }
 
 #[test]
@@ -327,7 +413,7 @@ fn what_cannot_be_is_refused_with_all_that_is_wrong() {
     "
     );
     let draft = Draft { author: " ".to_owned(), reason: String::new(), ..draft("node=a", 5) };
-    let refused = scene.suppressor.create(draft, &scene.stage.state, at(5)).unwrap_err();
+    let refused = scene.suppressor.draw(draft, at(5)).unwrap_err();
     assert_eq!(refused.to_string(), "say who asks for it; say why");
     assert_eq!(
         scene.end(6, 9).unwrap_err(),

@@ -13,7 +13,7 @@ use super::facts::Fleet;
 use super::index::{Note, Role};
 use super::inhibit::all;
 use crate::correlate::State;
-use crate::incident::{Suppressed, place};
+use crate::incident::{Case, Suppressed, place};
 
 /// Which findings a holder holds back: members by their place.
 type Slots = Vec<usize>;
@@ -136,22 +136,18 @@ impl Suppressor {
     }
 
     /// The same in the words of the incident.
-    pub(super) fn told(
-        &self,
-        incident: &Incident,
-        verdict: &Verdict,
-        now: Timestamp,
-    ) -> Suppressed {
+    pub(super) fn told(&self, case: &Case, verdict: &Verdict, now: Timestamp) -> Suppressed {
         let by: Vec<Suppression> = verdict.holds.iter().map(|(by, _)| by.clone()).collect();
-        let ends = incident.held_since.is_some() && !verdict.wholly;
-        let released = if ends { self.released(incident, verdict, now) } else { String::new() };
+        let ends = case.held().since.is_some() && !verdict.wholly;
+        let released = if ends { self.released(case, verdict, now) } else { String::new() };
         Suppressed { by, wholly: verdict.wholly, released }
     }
 
     /// Why an incident is shown again: what held it back does not, or something came that is not.
-    fn released(&self, incident: &Incident, verdict: &Verdict, now: Timestamp) -> String {
+    fn released(&self, case: &Case, verdict: &Verdict, now: Timestamp) -> String {
+        let incident = case.incident();
         let holds = |by: &Holder| verdict.holds.iter().any(|(still, _)| still.by == *by);
-        let gone = incident.suppressed_by.iter().find(|before| !holds(&before.by));
+        let gone = case.held().by.iter().find(|before| !holds(&before.by));
         let critical = incident.severity == Severity::P1;
         match (gone.map(|gone| &gone.by), verdict.left) {
             (Some(Holder::Inhibition { .. }), _) if critical => {

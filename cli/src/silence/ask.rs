@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use gpuwarden_proto::entity::Entity;
+use gpuwarden_proto::repeat::{At, Day, Days, Repeat, ZoneName};
 use gpuwarden_proto::settings::parse_duration;
 use gpuwarden_proto::silence::{Draft, End, Matcher, SilenceId};
 use gpuwarden_proto::time::Timestamp;
@@ -63,6 +64,20 @@ pub struct Add {
     /// When the work begins, in RFC 3339; without it, now.
     #[arg(long, value_name = "INSTANT", requires = "maintenance")]
     pub from: Option<Timestamp>,
+    /// Comes again on these days: day, weekday, weekend, or some like mon,thu. With --at, --zone,
+    /// --last and --for.
+    #[arg(long, value_name = "DAYS", requires_all = ["maintenance", "at", "zone", "last", "lasts"])]
+    pub every: Option<Days>,
+    /// When it begins each time, on the wall's clock, e.g. 02:00. A time that clocks jump over is when
+    /// they do.
+    #[arg(long, value_name = "TIME", requires = "every")]
+    pub at: Option<At>,
+    /// The time zone of that clock, e.g. Europe/Berlin.
+    #[arg(long, value_name = "ZONE", requires = "every")]
+    pub zone: Option<ZoneName>,
+    /// The last day on which it begins, e.g. 2026-12-31; at most a year ahead.
+    #[arg(long, value_name = "DAY", requires = "every")]
+    pub last: Option<Day>,
     /// Why. Whoever wonders will read it.
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     pub reason: Option<String>,
@@ -88,7 +103,10 @@ impl Add {
             (Some(until), _) => End::At(until),
             (None, lasts) => End::After(lasts.unwrap_or_default()),
         };
+        let times = self.every.zip(self.at).zip(self.zone).zip(self.last);
+        let repeat = times.map(|(((every, at), zone), last)| Repeat { every, at, zone, last });
         Draft {
+            repeat,
             kind,
             matchers: self.matchers,
             entities: self.on,
@@ -162,6 +180,25 @@ mod tests {
         assert_eq!(draft.entities[0].to_string(), "rack r7");
         assert_eq!(draft.starts_at, from.parse().ok());
         assert_eq!(entity("gpu:GPU-5@node-a").unwrap().to_string(), "gpu GPU-5 of node-a");
+    }
+
+    #[test]
+    fn maintenance_may_come_again() {
+        let again = ["--every", "tue,fri", "--at", "02:00", "--zone", "Europe/Berlin"];
+        let rest = ["--on", "rack:r7", "--maintenance", "--for", "2h", "--reason", "backups"];
+        let words = [&rest[..], &again, &["--last", "2026-12-31"]].concat();
+        let repeat = draft(&words).unwrap().repeat.unwrap();
+        let text = "every tue,fri at 02:00 in Europe/Berlin, last on 2026-12-31";
+        assert_eq!(repeat.to_string(), text);
+        let told = |words: &[&str], part: &str| {
+            let error = draft(words).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        };
+        told(&[&rest[..], &again].concat(), "--last <DAY>");
+        told(&[&rest[..], &["--at", "02:00"]].concat(), "--every <DAYS>");
+        told(&[&rest[..], &["--every", "noday"]].concat(), "weekend, or some of: mon,");
+        let silence = [&words[..2], &words[3..]].concat();
+        told(&silence, "--maintenance");
     }
 
     #[test]

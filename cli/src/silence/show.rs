@@ -29,6 +29,9 @@ pub fn made(listed: &Listed, now: Timestamp, dry_run: bool) -> String {
     let (until, lasts) =
         (minute(silence.ends_at), spoken(silence.ends_at.since(silence.starts_at)));
     page.labelled("until", &format!("{until} ({lasts})"));
+    if let Some(repeat) = &silence.repeat {
+        page.labelled("again", &repeat.to_string());
+    }
     for line in spared(hold) {
         page.labelled("besides", &line);
     }
@@ -85,6 +88,9 @@ pub fn list(silences: &[Listed], now: Timestamp) -> String {
         let so_far = if *state == SilenceState::Planned { String::new() } else { so_far };
         let text = format!("{}, {}: {holds}{so_far}", silence.kind, when(silence, *state, now));
         page.wrapped(4, &id, text.trim_end_matches([':', ' ']));
+        if let Some(repeat) = &silence.repeat {
+            page.wrapped(6, "    ", &repeat.to_string());
+        }
         page.wrapped(6, "    ", &terms(silence));
         page.wrapped(6, "    ", &format!("{}: {}", silence.author, silence.reason));
         for line in spared(hold) {
@@ -223,6 +229,7 @@ mod tests {
             ended: None,
             incidents_held: 3,
             findings_held: 9,
+            repeat: None,
         }
     }
 
@@ -240,6 +247,18 @@ mod tests {
         Listed { silence, state: SilenceState::Planned, now: Hold::default() }
     }
 
+    fn weekly() -> Listed {
+        let mut listed = planned();
+        listed.silence.id = SilenceId(9);
+        listed.silence.repeat = Some(gpuwarden_proto::repeat::Repeat {
+            every: "tue,fri".parse().expect("days"),
+            at: "03:14".parse().expect("a time"),
+            zone: "Europe/Berlin".parse().expect("a zone"),
+            last: "2027-03-31".parse().expect("a day"),
+        });
+        listed
+    }
+
     fn over() -> Listed {
         let mut silence = silence(2, SilenceKind::Silence, sample::NOW.before(HOUR * 9));
         silence.ended = Some(Ended { by: "bob".to_owned(), at: sample::NOW.before(HOUR * 8) });
@@ -253,6 +272,7 @@ mod tests {
             made(&active(), sample::NOW, false),
             made(&nothing, sample::NOW, false),
             made(&planned(), sample::NOW, false),
+            made(&weekly(), sample::NOW, false),
             made(&active(), sample::NOW, true),
             ended(&active()),
             ended(&over()),
@@ -277,6 +297,13 @@ mod tests {
           because   RMA of GPU 3, ticket 4711
           end it    gpuwarden silence end S8
 
+        S9 is planned
+          from      2026-11-24 02:14 UTC (in 12 h 0 min)
+          until     2026-11-24 04:14 UTC (2 h 0 min)
+          again     every tue,fri at 03:14 in Europe/Berlin, last on 2027-03-31
+          because   RMA of GPU 3, ticket 4711
+          end it    gpuwarden silence end S9
+
         This would hold back 2 incidents (5 findings) now; nothing was made.
           until     2026-11-23 16:14 UTC (2 h 0 min)
           besides   1 more stays shown: some of its findings are not held back.
@@ -290,7 +317,7 @@ mod tests {
 
     #[test]
     fn each_silence_is_listed_with_what_it_matches_in_full_and_why() {
-        let text = list(&[active(), planned(), over()], sample::NOW);
+        let text = list(&[active(), planned(), weekly(), over()], sample::NOW);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         insta::assert_snapshot!(text, @r"
         S7  silence, 2 h 0 min left: holds back 2 incidents (5 findings), so far 3 (9)
@@ -301,10 +328,14 @@ mod tests {
         S8  maintenance, from 2026-11-24 02:14 UTC (in 12 h 0 min) for 2 h 0 min
             on rack r7 even P1
             ann: RMA of GPU 3, ticket 4711
+        S9  maintenance, from 2026-11-24 02:14 UTC (in 12 h 0 min) for 2 h 0 min
+            every tue,fri at 03:14 in Europe/Berlin, last on 2027-03-31
+            on rack r7 even P1
+            ann: RMA of GPU 3, ticket 4711
         S2  silence, ended by bob 8 h 0 min ago: so far 3 (9)
             node=gpu-node-7 rule=~xid|ecc.*
             ann: RMA of GPU 3, ticket 4711
-        1 active, 1 planned, 1 over
+        1 active, 2 planned, 1 over
         ");
         assert_eq!(list(&[], sample::NOW), "Nothing is silenced, and no maintenance is planned.\n");
     }

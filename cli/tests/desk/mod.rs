@@ -347,6 +347,7 @@ fn listed(id: u64, draft: Draft) -> pb::ListedSilence {
         ended: None,
         incidents_held: 0,
         findings_held: 0,
+        repeat: None,
     };
     Listed { silence, state: SilenceState::Active, now: Hold::default() }.into()
 }

@@ -6,6 +6,7 @@ use prost::Message;
 
 use super::{Refused, each, optional_time, parse};
 use crate::pb;
+use crate::repeat::{NoRepeat, Repeat};
 use crate::silence::{
     Draft, End, Ended, Held, Hold, Holder, Listed, MatchOp, Matcher, Silence, SilenceId,
     Suppression,
@@ -54,6 +55,7 @@ impl From<Silence> for pb::Silence {
             ended_unix_ns,
             incidents_held: silence.incidents_held,
             findings_held: silence.findings_held,
+            repeat: silence.repeat.map(Into::into),
         }
     }
 }
@@ -77,6 +79,7 @@ impl TryFrom<pb::Silence> for Silence {
             ended: ended.map(|at| Ended { by: wire.ended_by, at }),
             incidents_held: wire.incidents_held,
             findings_held: wire.findings_held,
+            repeat: wire.repeat.map(TryInto::try_into).transpose()?,
         })
     }
 }
@@ -98,6 +101,7 @@ impl From<Draft> for pb::CreateSilenceRequest {
             reason: draft.reason,
             even_critical: draft.even_critical,
             dry_run: false,
+            repeat: draft.repeat.map(Into::into),
         }
     }
 }
@@ -127,6 +131,28 @@ impl TryFrom<pb::CreateSilenceRequest> for Draft {
             author: wire.author,
             reason: wire.reason,
             even_critical: wire.even_critical,
+            repeat: wire.repeat.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<Repeat> for pb::Repeat {
+    fn from(repeat: Repeat) -> Self {
+        let Repeat { every, at, zone, last } = repeat;
+        Self { every: every.into(), at: at.into(), zone: zone.into(), last: last.into() }
+    }
+}
+
+impl TryFrom<pb::Repeat> for Repeat {
+    type Error = Refused;
+
+    fn try_from(wire: pb::Repeat) -> Result<Self, Refused> {
+        let refused = |part| move |fault: NoRepeat| Refused::because(part)(fault.to_string());
+        Ok(Self {
+            every: wire.every.parse().map_err(refused("repeat.every"))?,
+            at: wire.at.parse().map_err(refused("repeat.at"))?,
+            zone: wire.zone.parse().map_err(refused("repeat.zone"))?,
+            last: wire.last.parse().map_err(refused("repeat.last"))?,
         })
     }
 }
@@ -282,6 +308,12 @@ mod tests {
             ended: Some(Ended { by: "bob".to_owned(), at: at(15) }),
             incidents_held: 2,
             findings_held: 5,
+            repeat: Some(Repeat {
+                every: "mon,thu".parse().unwrap(),
+                at: "02:00".parse().unwrap(),
+                zone: "Europe/Berlin".parse().unwrap(),
+                last: "2026-12-31".parse().unwrap(),
+            }),
         }
     }
 
@@ -334,6 +366,7 @@ mod tests {
             author: "ann".to_owned(),
             reason: "a test".to_owned(),
             even_critical: false,
+            repeat: None,
         };
         let wire = pb::CreateSilenceRequest::from(draft.clone());
         assert_eq!(Draft::try_from(wire.clone()), Ok(draft));

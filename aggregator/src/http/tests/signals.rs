@@ -5,6 +5,7 @@ use std::time::Duration;
 use gpuwarden_proto::pb;
 use gpuwarden_proto::pb::incident_service_client::IncidentServiceClient;
 use gpuwarden_proto::pb::signal_service_client::SignalServiceClient;
+use gpuwarden_proto::pb::silence_service_client::SilenceServiceClient;
 use gpuwarden_proto::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -286,7 +287,66 @@ async fn prometheus_and_amtool_find_an_alertmanager() {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let page: Value = serde_json::from_str(body).unwrap();
     assert_eq!(page["cluster"]["status"], "disabled");
-    let refused = served.get("/api/v2/alerts?filter=a%3D~b").await;
-    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+    for path in [ALERTS, "/api/v2/silences"] {
+        let refused = served.get(&format!("{path}?filter=a%3D~%28")).await;
+        assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+        assert!(refused.contains("unclosed group"), "{refused}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn amtool_asks_for_alerts_by_expressions_for_all_of_a_value() {
+    let (served, _) = Served::simulated(Config::default(), MemoryStore::default()).await;
+    served.tell(ALERTS, &alert("Slow", Some(at(1240)))).await;
+    for (filter, found) in [
+        ("alertname%3D~%22Sl.*%22", true),
+        ("alertname%3D~%22Sl%22", false),
+        ("alertname%21~%22Sl%22", true),
+        ("alertname%21%3D%22Slow%22", false),
+        ("alertname%3D~%22Slow%7CFast%22&filter=model%3Dbert", true),
+    ] {
+        let names = served.active(&format!("?filter={filter}")).await;
+        assert_eq!(names, vec!["Slow"; usize::from(found)], "{filter}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn amtool_lists_our_silences() {
+    let (served, _) = Served::simulated(Config::default(), MemoryStore::default()).await;
+    let matcher = |key: &str, op: &str, value: &str| pb::Matcher {
+        key: key.to_owned(),
+        op: op.to_owned(),
+        value: value.to_owned(),
+    };
+    let matchers = vec![matcher("node", "=", "gpu-7"), matcher("rule", "!~", "xid|ecc.*")];
+    let (author, reason) = ("ann".to_owned(), "RMA".to_owned());
+    let asked = pb::CreateSilenceRequest {
+        matchers,
+        author,
+        reason,
+        lasts_ms: 60_000,
+        ..Default::default()
+    };
+    let address = format!("http://{}", served.grpc);
+    let mut people = SilenceServiceClient::connect(address).await.unwrap();
+    people.create_silence(asked).await.unwrap();
+    let list = async |query: &str| -> Value {
+        let answer = served.get(&format!("/api/v2/silences{query}")).await;
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    let wanted = json!([{
+        "id": "S1",
+        "matchers": [
+            { "name": "node", "value": "gpu-7", "isRegex": false, "isEqual": true },
+            { "name": "rule", "value": "xid|ecc.*", "isRegex": true, "isEqual": false },
+        ],
+        "startsAt": at(1000), "endsAt": at(1060), "updatedAt": at(1000),
+        "createdBy": "ann", "comment": "RMA", "annotations": {}, "status": { "state": "active" },
+    }]);
+    assert_eq!(list("").await, wanted);
+    assert_eq!(list("?filter=node%3D~%22gpu-.%22").await, wanted);
+    assert_eq!(list("?filter=node%3Dother").await, json!([]));
     served.stop().await;
 }

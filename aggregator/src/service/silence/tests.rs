@@ -83,6 +83,7 @@ fn request(matchers: &[&str]) -> pb::CreateSilenceRequest {
         author: "ann".to_owned(),
         reason: "RMA".to_owned(),
         even_critical: false,
+        repeat: None,
     };
     draft.into()
 }
