@@ -312,7 +312,7 @@ mod tests {
         38: NodeId is empty
         71: missing field `subject`
         64: invalid value: integer `-1`, expected u64
-        77: unknown variant `shrug`, expected one of `acknowledge`, `note`, `resolve`, `merge`, `split`
+        77: unknown variant `shrug`, expected one of `acknowledge`, `note`, `resolve`, `merge`, `split`, `regrade`
         57: trailing characters
         76: missing field `starts_at`
         98: nothing can be matched by `nodes` (one of: node, gpu, model, server, service, tenant, rack, zone, cluster, rule, type, severity, label.KEY)

@@ -197,9 +197,9 @@ mod tests {
     fn expect(problems: &[String]) {
         insta::assert_snapshot!(problems.join("\n"), @r#"
         aggregator.toml:1: oncall.person: ann: there is no destination `ann-phone`
+        aggregator.toml:8: communication[0].every: should be 1m or more, or 0s for what is new alone
         aggregator.toml:9: communication[0].audience = "everybody": should be engineering, stakeholders or management
         aggregator.toml:10: communication[0].destinations = "radio": there is no destination `radio`
-        aggregator.toml:11: communication[0].every: is not a key of this section
         aggregator.toml:13: links.console = "gpuwarden": should be an address like https://gpuwarden.example.org
         "#);
     }
