@@ -33,6 +33,7 @@ use gpuwarden_notify::message::{Audience, Kind};
 use gpuwarden_proto::incident::Incident;
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{DestinationName, IncidentId};
+use gpuwarden_proto::work::Stage;
 use gpuwarden_respond::escalate::Page;
 use gpuwarden_respond::oncall::Override;
 use gpuwarden_respond::timer::audit::Logged;
@@ -120,6 +121,9 @@ impl Response {
                 }
                 (work, todo)
             }
+            // What was over before anybody could be told of it is nobody's work, and what is told of
+            // an incident whose work is done with begins none.
+            None if incident.resolved_at.is_some() => return,
             None => {
                 let service = domain::service(incident, world.graph);
                 let (mut work, todo) = Work::open(incident, service, office, world.now);
@@ -170,7 +174,8 @@ impl Response {
         let mut kept = std::mem::take(&mut self.changed);
         let touched = std::mem::take(&mut self.touched);
         kept.works = touched.iter().filter_map(|id| self.works.get(id)).cloned().collect();
-        self.works.retain(|id, work| !touched.contains(id) || work.is_live());
+        // What goes on as another never comes back; all else may be opened again.
+        self.works.retain(|id, work| !touched.contains(id) || work.stage() != Stage::Merged);
         self.limit();
         kept
     }

@@ -362,6 +362,42 @@ fn what_one_person_asks_for_pages_that_level_and_what_has_no_meaning_is_refused(
 }
 
 #[test]
+fn what_is_opened_again_after_it_was_closed_keeps_its_history_and_pages_anew() {
+    let mut scene = Scene::new();
+    scene.play(
+        "0 node-a snapshot models=bert:9,t5:9 labels=rack:r1
+         0 node-b snapshot models=bert:9
+         10 node-a raise error-rate-high bert 0.2
+         20 ack 1 ann
+         60 node-a clear error-rate-high bert
+         130 pass",
+    );
+    let say = |command| Ask::Command(command);
+    scene.order(1, "ann", say(Order::SetRootCause { text: "a bad batch".to_owned() })).unwrap();
+    for item in [Item::RunbookExecuted, Item::StakeholdersInformed, Item::ActionsTracked] {
+        let note = "done".to_owned();
+        scene.order(1, "ann", say(Order::Check { item, note })).unwrap();
+    }
+    scene.order(1, "ann", say(Order::Close)).unwrap();
+    scene.play("200 node-a raise error-rate-high bert 0.2\n 201 pass");
+    let work = scene.response.shown(IncidentId(1)).unwrap();
+    assert_eq!(work.stage, gpuwarden_proto::work::Stage::Triaged);
+    assert!(scene.history(1).contains("root-cause: root cause: a bad batch"));
+    let pages = scene.log.iter().filter(|line| line.contains("ann-phone: #1 P3 page")).count();
+    assert_eq!(pages, 2, "{}", scene.told());
+}
+
+#[test]
+fn what_is_told_of_an_incident_that_was_over_before_it_was_seen_begins_no_work() {
+    let mut scene = Scene::new();
+    scene.stage.play(OUTAGE).play("12 resolve 1 force");
+    scene.look();
+    scene.deliver();
+    assert_eq!(scene.log, [""; 0]);
+    assert_eq!(scene.response.shown(IncidentId(1)), None);
+}
+
+#[test]
 fn who_takes_over_is_paged_instead() {
     let mut scene = Scene::new();
     let name = |text| PersonName::new(text).unwrap();

@@ -127,11 +127,8 @@ impl Work {
         if incident.held_since.is_some() {
             todo.extend(work.clock(target::Input::HeldBack, office, now));
         }
-        // What was over before anybody could be told of it pages nobody.
-        if incident.resolved_at.is_none() {
-            let held_by = incident.held_since.map(|_| holder(incident));
-            todo.extend(work.escalate(escalate::Input::Opened { severity, held_by }, office, now));
-        }
+        let held_by = incident.held_since.map(|_| holder(incident));
+        todo.extend(work.escalate(escalate::Input::Opened { severity, held_by }, office, now));
         (work, todo)
     }
 
