@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use gpuwarden_proto::entity::Entity;
+use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::incident::Member;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, ModelName};
 
 use super::candidate::model_of;
@@ -19,11 +20,13 @@ const LOOKED_AT_MAX: usize = 32;
 pub(super) struct Index {
     incidents: HashMap<Entity, BTreeSet<IncidentId>>,
     entities: HashMap<IncidentId, BTreeSet<Entity>>,
-    troubles: HashMap<IncidentId, Troubles>,
+    /// What the models of each incident have, in the order of their names.
+    troubles: HashMap<IncidentId, Vec<Trouble>>,
+    /// Incidents that begin with what a model has and passes on, and since when it has that.
+    leading: HashMap<ModelName, BTreeMap<IncidentId, Timestamp>>,
+    /// The model under which an incident is there.
+    leads: HashMap<IncidentId, ModelName>,
 }
-
-/// What each model of an incident has, by type.
-pub(super) type Troubles = BTreeMap<ModelName, Vec<Trouble>>;
 
 impl Index {
     /// An incident has a member that touches an entity.
@@ -36,12 +39,41 @@ impl Index {
     /// An incident has a member that may be the trouble of a model.
     pub(super) fn trouble(&mut self, id: IncidentId, member: &Member) {
         let Some(model) = model_of(&member.subject) else { return };
-        let of_model = self.troubles.entry(id).or_default().entry(model.clone()).or_default();
-        let trouble = Trouble::of(member);
-        match of_model.iter_mut().find(|known| known.kind() == trouble.kind()) {
+        let all = self.troubles.entry(id).or_default();
+        let trouble = Trouble::of(model, member);
+        let alike =
+            |known: &&mut Trouble| known.model == trouble.model && known.kind() == trouble.kind();
+        match all.iter_mut().find(alike) {
             Some(known) => known.spread(member),
-            None => of_model.push(trouble),
+            None => all.insert(all.partition_point(|known| known.model <= trouble.model), trouble),
         }
+    }
+
+    /// An incident begins with this now: what a model has and passes on, and since when; or with
+    /// something else.
+    pub(super) fn lead(&mut self, id: IncidentId, first: Option<(&ModelName, Timestamp)>) {
+        let before = self.leads.get(&id);
+        if let Some(before) = before.filter(|before| first.map(|(model, _)| model) != Some(*before))
+        {
+            if let Some(all) = self.leading.get_mut(before) {
+                all.remove(&id);
+                if all.is_empty() {
+                    self.leading.remove(before);
+                }
+            }
+            self.leads.remove(&id);
+        }
+        let Some((model, since)) = first else { return };
+        self.leads.entry(id).or_insert_with(|| model.clone());
+        self.leading.entry(model.clone()).or_default().insert(id, since);
+    }
+
+    /// Since when a model has trouble that it passes on, as far as the newest incidents begin with it.
+    pub(super) fn since(&self, model: &ModelName) -> Option<Timestamp> {
+        let leading = self.leading.get(model)?;
+        let entity = Entity::fleet(EntityKind::Model, model.as_str());
+        let oldest = self.of(&entity).last()?;
+        leading.range(oldest..).map(|(_, since)| *since).min()
     }
 
     /// What the models of an incident have.
@@ -49,13 +81,14 @@ impl Index {
         &self,
         id: IncidentId,
     ) -> impl Iterator<Item = (&ModelName, &[Trouble])> {
-        let all = self.troubles.get(&id).into_iter().flatten();
-        all.map(|(model, troubles)| (model, troubles.as_slice()))
+        let all = self.troubles.get(&id).map_or(&[][..], Vec::as_slice);
+        all.chunk_by(|a, b| a.model == b.model).map(|of_one| (&of_one[0].model, of_one))
     }
 
     /// An incident is over, or goes on as another.
     pub(super) fn drop(&mut self, id: IncidentId) {
         self.troubles.remove(&id);
+        self.lead(id, None);
         for entity in self.entities.remove(&id).unwrap_or_default() {
             if let Some(set) = self.incidents.get_mut(&entity) {
                 set.remove(&id);
@@ -93,5 +126,24 @@ mod tests {
         assert_eq!(index.of(&rack).collect::<Vec<_>>(), [IncidentId(3), IncidentId(1)]);
         [1, 3].iter().for_each(|id| index.drop(IncidentId(*id)));
         assert!(index.incidents.is_empty() && index.entities.is_empty());
+    }
+
+    #[test]
+    fn what_a_model_has_is_dated_by_its_newest_incidents_that_begin_with_it() {
+        let model = |name| ModelName::new(name).unwrap();
+        let (bert, resnet) = (model("bert"), model("resnet"));
+        let mut index = Index::default();
+        let at = |nth: u64| Timestamp::from_unix_s(1000 + nth);
+        for nth in 1..=LOOKED_AT_MAX as u64 + 1 {
+            index.note(IncidentId(nth), Entity::fleet(EntityKind::Model, "bert"));
+            index.lead(IncidentId(nth), Some((&bert, at(nth))));
+        }
+        assert_eq!(index.since(&bert), Some(at(2)), "the oldest is not looked at");
+        index.lead(IncidentId(2), None);
+        index.lead(IncidentId(3), Some((&resnet, at(3))));
+        index.lead(IncidentId(5), Some((&bert, at(0))));
+        assert_eq!((index.since(&bert), index.since(&resnet)), (Some(at(0)), None));
+        (1..=LOOKED_AT_MAX as u64 + 1).for_each(|nth| index.drop(IncidentId(nth)));
+        assert!(index.leading.is_empty() && index.leads.is_empty());
     }
 }

@@ -170,6 +170,7 @@ impl State {
         let Some(case) = self.cases.get_mut(&id) else { return };
         let kind = of_cause(&case.incident().members[slot]);
         case.promote(slot, kind, now);
+        self.note_lead(id);
         self.replace_slots(id, &[0, slot]);
     }
 
@@ -330,6 +331,9 @@ impl State {
 
     /// Makes a member findable from other nodes.
     pub(super) fn note_member(&mut self, id: IncidentId, slot: usize) {
+        if slot == 0 {
+            self.note_lead(id);
+        }
         let Some(case) = self.cases.get(&id) else { return };
         let member = &case.incident().members[slot];
         self.index.trouble(id, member);

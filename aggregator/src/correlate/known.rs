@@ -125,6 +125,9 @@ impl State {
         if case.is_flapping() {
             self.flapping.insert(place.incident);
         }
+        if place.slot == Some(0) {
+            self.note_lead(place.incident);
+        }
         self.quiet.remove(&place.incident);
         self.keep(node, key.clone(), Place { active: true, raised_at, ..place });
         self.review_replicas(node, key.0, &key.1);
@@ -160,6 +163,9 @@ impl State {
         }
         if case.active() == 0 {
             self.quiet.insert(incident);
+        }
+        if slot == Some(0) {
+            self.note_lead(incident);
         }
     }
 

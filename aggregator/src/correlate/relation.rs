@@ -1,11 +1,11 @@
 //! Trouble on other nodes that is of the same model, the same service, or of who asks whom. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use gpuwarden_proto::entity::{Entity, EntityKind};
 use gpuwarden_proto::event::Finding;
-use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::incident::{Incident, Member};
 use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::{IncidentId, IncidentType, ModelName, NodeId, RuleId};
 
@@ -46,8 +46,10 @@ impl State {
         let downstream = self.graph.services(model).iter().flat_map(|name| self.graph.askers(name));
         let around = services.chain(downstream.cloned());
         let around = around.map(|name| Entity::fleet(EntityKind::Service, &name));
-        let ids: BTreeSet<IncidentId> =
+        let mut ids: Vec<IncidentId> =
             own.chain(around).flat_map(|entity| self.index.of(&entity)).collect();
+        ids.sort_unstable();
+        ids.dedup();
         let mut around = Surroundings::new(self, finding, model);
         for id in ids {
             // Most of what goes on for long is far away in time: that is seen before all else.
@@ -83,10 +85,26 @@ impl State {
 
     /// Since when a model has trouble that those who ask it feel.
     fn troubled_since(&self, model: &ModelName) -> Option<Timestamp> {
+        let since = self.index.since(model);
+        #[cfg(test)]
+        assert_eq!(since, self.troubled_since_by_looking(model), "the index of {model} is stale");
+        since
+    }
+
+    /// The same from the incidents themselves.
+    #[cfg(test)]
+    fn troubled_since_by_looking(&self, model: &ModelName) -> Option<Timestamp> {
         let incidents = self.index.of(&Entity::fleet(EntityKind::Model, model.as_str()));
-        let firsts = incidents.filter_map(|id| Some(&self.cases.get(&id)?.incident().members[0]));
-        let own = firsts.filter(|m| passes_on(m.rule) && model_of(&m.subject) == Some(model));
-        own.filter(|member| member.cleared_at.is_none()).map(|member| member.raised_at).min()
+        let firsts = incidents.filter_map(|id| self.incident(id)?.members.first());
+        let own = firsts.filter_map(|first| passed_on(first));
+        own.filter(|(own, _)| *own == model).map(|(_, since)| since).min()
+    }
+
+    /// Takes note of what an incident begins with: to be called whenever that is another member, is
+    /// over or begins again.
+    pub(super) fn note_lead(&mut self, id: IncidentId) {
+        let first = self.cases.get(&id).and_then(|case| case.incident().members.first());
+        self.index.lead(id, first.and_then(|first| passed_on(first)));
     }
 
     /// How much of a model's trouble reaches those that ask it over so many steps, with so many more
@@ -227,6 +245,12 @@ impl Neighbour<'_> {
     fn since(self, anchor: &Trouble) -> Timestamp {
         self.since.map_or(anchor.first_at, |at| at.min(anchor.first_at))
     }
+}
+
+/// The model that has what a member is and passes it on, and since when; `None` when it is over.
+fn passed_on(member: &Member) -> Option<(&ModelName, Timestamp)> {
+    let model = model_of(&member.subject)?;
+    (passes_on(member.rule) && member.cleared_at.is_none()).then_some((model, member.raised_at))
 }
 
 /// Trouble of a model that those who ask it feel.

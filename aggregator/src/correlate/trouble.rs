@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::time::Timestamp;
-use gpuwarden_proto::vocab::{IncidentType, NodeId, RuleId};
+use gpuwarden_proto::vocab::{IncidentType, ModelName, NodeId, RuleId};
 
 use crate::classify::type_of;
 
@@ -16,6 +16,8 @@ const GROWTH: Duration = Duration::from_secs(30 * 60);
 /// Trouble of one type that one model has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
+    /// Which model.
+    pub model: ModelName,
     /// What was found first.
     pub rule: RuleId,
     /// Where that was.
@@ -29,9 +31,10 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    /// The trouble of one member.
-    pub(super) fn of(member: &Member) -> Self {
+    /// The trouble that one member is of its model.
+    pub(super) fn of(model: &ModelName, member: &Member) -> Self {
         Self {
+            model: model.clone(),
             rule: member.rule,
             node: member.node.clone(),
             several: false,
