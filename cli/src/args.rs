@@ -10,6 +10,7 @@ use gpuwarden_proto::vocab::{ChangeKind, EntityKind, IncidentId, NodeId, Seq};
 
 use crate::client::Aggregator;
 use crate::incidents::report::ReportArgs;
+pub use crate::runbook::Runbook;
 pub use crate::silence::ask::Silence;
 
 /// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
@@ -49,6 +50,9 @@ pub enum Command {
     /// Hold incidents back for a time, with a reason, and see what is held back.
     #[command(subcommand)]
     Silence(Silence),
+    /// Show what to do about each type of incident. Needs no aggregator.
+    #[command(subcommand)]
+    Runbook(Runbook),
     /// Show the nodes of the fleet.
     Nodes,
     /// Show what is promised of services, how much of it is left, and how fast it is used up.

@@ -3,7 +3,7 @@
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
 //! - [`incidents`], [`silence`], [`nodes`], [`topology`], [`slo`], [`change`], [`explain`],
-//!   [`shadow`]: one module a command
+//!   [`shadow`]: one module a command; [`runbook`] alone asks no aggregator
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
 //! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
@@ -21,6 +21,7 @@ pub mod incidents;
 pub mod nodes;
 pub mod page;
 pub mod quantity;
+pub mod runbook;
 pub mod screen;
 pub mod shadow;
 pub mod silence;
@@ -50,6 +51,7 @@ pub fn main(args: Args) -> ExitCode {
                     incidents::run(command, &args.aggregator, screen).await
                 }
                 Command::Silence(command) => silence::run(command, &args.aggregator, screen).await,
+                Command::Runbook(command) => runbook::run(command, screen),
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Slo => slo::run(&args.aggregator, screen).await,
                 Command::Shadow => shadow::run(&args.aggregator, screen).await,

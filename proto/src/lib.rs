@@ -7,6 +7,7 @@
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
 //! - [`silence`]: what people hold back, and what holds an incident back
+//! - [`runbook`]: the steps for a type of incident
 //! - [`change`]: what was done to the fleet, whoever tells of it
 //! - [`trace`]: where one event went
 //! - [`slo`]: what is promised of services, and what is left of it
@@ -24,6 +25,7 @@ pub mod fleet;
 pub mod incident;
 pub mod inventory;
 pub mod repeat;
+pub mod runbook;
 pub mod settings;
 pub mod shadow;
 pub mod silence;
