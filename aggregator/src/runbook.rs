@@ -4,73 +4,34 @@ use gpuwarden_proto::change::RecordedChange;
 use gpuwarden_proto::event::Subject;
 use gpuwarden_proto::incident::Member;
 use gpuwarden_proto::vocab::IncidentType;
-
-/// The text of the runbook of a type.
-const fn text(kind: IncidentType) -> &'static str {
-    match kind {
-        IncidentType::ModelUnavailable => include_str!("../../runbooks/model-unavailable.md"),
-        IncidentType::HighLatency => include_str!("../../runbooks/high-latency.md"),
-        IncidentType::HighErrorRate => include_str!("../../runbooks/high-error-rate.md"),
-        IncidentType::GpuOom => include_str!("../../runbooks/gpu-oom.md"),
-        IncidentType::NoisyNeighbour => include_str!("../../runbooks/noisy-neighbour.md"),
-        IncidentType::GpuHardware => include_str!("../../runbooks/gpu-hardware.md"),
-        IncidentType::NodeUnreachable => include_str!("../../runbooks/node-unreachable.md"),
-        IncidentType::TelemetryBlind => include_str!("../../runbooks/telemetry-blind.md"),
-        IncidentType::External => include_str!("../../runbooks/external.md"),
-    }
-}
-
-/// One step of a runbook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Step<'a> {
-    number: &'a str,
-    /// Without its number and kind.
-    title: &'a str,
-    body: &'a str,
-}
+use gpuwarden_respond::runbook::names::Names;
+use gpuwarden_respond::runbook::shelf;
 
 /// The step that takes a change back in incidents of this type: its title in the first line, its
-/// commands in the others. Empty where the runbook has none.
+/// commands in the others, with the names that are known. Empty where the runbook has none.
 #[must_use]
 pub fn rollback(kind: IncidentType, change: &RecordedChange, first: &Member) -> String {
-    let Some(step) = rollback_step(text(kind)) else { return String::new() };
+    let page = shelf::page(kind);
+    let Some(step) = page.rollback.and_then(|number| page.step(number)) else {
+        return String::new();
+    };
+    let names = names(change, first);
     let mut lines = vec![format!("runbook {kind}, step {}: {}", step.number, step.title)];
-    lines.extend(commands(step.body).map(|line| filled(line, change, first)));
+    let commands = step.commands.iter().flat_map(|block| block.lines());
+    lines.extend(commands.map(|line| names.fill(line)));
     lines.join("\n")
 }
 
-fn rollback_step(text: &str) -> Option<Step<'_>> {
-    let front = text.strip_prefix("---\n")?.split("\n---\n").next()?;
-    let wanted = front.lines().find_map(|line| line.strip_prefix("rollback: "))?.trim();
-    let mut steps = text.split("\n### ").skip(1);
-    steps.find_map(|step| {
-        let (head, body) = step.split_once('\n')?;
-        let (number, rest) = head.split_once(". ")?;
-        let (_, title) = rest.split_once(": ")?;
-        (number == wanted).then_some(Step { number, title, body })
-    })
-}
-
-/// The lines of the blocks of commands, up to the next heading.
-fn commands(body: &str) -> impl Iterator<Item = &str> {
-    let own = body.split("\n## ").next().unwrap_or(body);
-    let blocks = own.split("```sh\n").skip(1);
-    blocks.flat_map(|block| block.split("```").next().unwrap_or("").lines())
-}
-
-/// With the names that are known; other names stay in braces.
-fn filled(line: &str, change: &RecordedChange, first: &Member) -> String {
-    let mut line = line.to_owned();
+fn names(change: &RecordedChange, first: &Member) -> Names {
+    let mut names = Names::default();
     if let Some(node) = &first.node {
-        line = line.replace("{node}", node.as_str());
+        names.set("node", node.as_str());
     }
     if let Subject::Model { model, .. } = &first.subject {
-        line = line.replace("{model}", model.as_str());
+        names.set("model", model.as_str());
     }
-    if !change.before.is_empty() {
-        line = line.replace("{version}", &change.before);
-    }
-    line
+    names.set("version", &change.before);
+    names
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::incidents::order::Order;
 use crate::incidents::report::ReportArgs;
 use crate::oncall;
 use crate::review::Review;
+pub use crate::runbook::Runbook;
 pub use crate::silence::ask::Silence;
 
 /// Watches GPU nodes that serve models with Triton, and turns what goes wrong into few incidents.
@@ -58,6 +59,9 @@ pub enum Command {
     /// Show who is on call, and have somebody take over.
     #[command(subcommand)]
     Oncall(oncall::Command),
+    /// Show what to do about each type of incident. Needs no aggregator.
+    #[command(subcommand)]
+    Runbook(Runbook),
     /// Show the nodes of the fleet.
     Nodes,
     /// Show what is promised of services, how much of it is left, and how fast it is used up.

@@ -3,7 +3,7 @@
 //! - [`args`]: what can be asked for
 //! - [`client`]: the aggregator over gRPC; the only place that names wire types
 //! - [`incidents`], [`review`], [`oncall`], [`silence`], [`nodes`], [`topology`], [`slo`],
-//!   [`change`], [`explain`], [`shadow`]: one module a command
+//!   [`change`], [`explain`], [`shadow`]: one module a command; [`runbook`] alone asks no aggregator
 //! - [`up`]: aggregator, agent and demo fleet in one process
 //! - [`screen`]: where output goes, and how it ends when nobody reads it
 //! - [`table`], [`page`], [`text`], [`quantity`]: how things are written for people
@@ -23,6 +23,7 @@ pub mod oncall;
 pub mod page;
 pub mod quantity;
 pub mod review;
+pub mod runbook;
 pub mod screen;
 pub mod shadow;
 pub mod silence;
@@ -54,6 +55,7 @@ pub fn main(args: Args) -> ExitCode {
                 Command::Silence(command) => silence::run(command, &args.aggregator, screen).await,
                 Command::Review(command) => review::run(command, &args.aggregator, screen).await,
                 Command::Oncall(command) => oncall::run(command, &args.aggregator, screen).await,
+                Command::Runbook(command) => runbook::run(command, screen),
                 Command::Nodes => nodes::run(&args.aggregator, screen).await,
                 Command::Slo => slo::run(&args.aggregator, screen).await,
                 Command::Shadow => shadow::run(&args.aggregator, screen).await,

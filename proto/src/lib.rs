@@ -7,6 +7,7 @@
 //! - [`uplink`]: the messages of the stream between node and aggregator
 //! - [`incident`]: what the aggregator makes of events
 //! - [`silence`]: what people hold back, and what holds an incident back
+//! - [`runbook`]: the steps for a type of incident
 //! - [`change`]: what was done to the fleet, whoever tells of it
 //! - [`oncall`]: who is on call, and who takes over
 //! - [`work`]: what people do about an incident
@@ -27,6 +28,7 @@ pub mod incident;
 pub mod inventory;
 pub mod oncall;
 pub mod repeat;
+pub mod runbook;
 pub mod settings;
 pub mod shadow;
 pub mod silence;

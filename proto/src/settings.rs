@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+pub(crate) use value::written;
 pub use value::{ByteSize, parse_duration};
 
 /// One mistake in a file.

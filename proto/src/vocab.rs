@@ -82,6 +82,9 @@ macro_rules! words {
     };
 }
 
+mod runbook;
+pub use runbook::{RiskClass, StepKind};
+
 words! {
     /// A rule of the agent. Rules that are named here and not yet in this version's table of rules
     /// may come from a newer agent.

@@ -10,6 +10,7 @@
 //! - [`review`]: the draft of a post-incident review, from facts
 //! - [`report`]: how fast and how often, by week, service and person
 //! - [`config`]: what an operator may say about all of that
+//! - [`runbook`]: the pages of `runbooks/` as types
 //! - [`by_severity`]: one of something for each severity
 //!
 //! # How it is wired
@@ -50,6 +51,7 @@ pub mod lifecycle;
 pub mod oncall;
 pub mod report;
 pub mod review;
+pub mod runbook;
 pub mod target;
 pub mod timer;
 pub mod zone;

@@ -126,9 +126,11 @@ fn rollback(page: &mut Page, incident: &Incident) {
     let Some(found) = found.filter(|found| !found.rollback.is_empty()) else { return };
     let mut lines = found.rollback.lines();
     page.labelled("undo", lines.next().unwrap_or_default());
+    let mut mark = "$ ";
     for command in lines {
         // Not wrapped: it is to be copied.
-        page.line(&format!("            $ {}", clean(command)));
+        page.line(&format!("            {mark}{}", clean(command)));
+        mark = if command.ends_with('\\') { "  " } else { "$ " };
     }
 }
 

@@ -27,7 +27,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration as it is written in a file: in the largest unit that is exact.
-fn written(duration: Duration) -> String {
+pub(crate) fn written(duration: Duration) -> String {
     let ms = duration.as_millis();
     match [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()

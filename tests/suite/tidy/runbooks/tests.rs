@@ -82,7 +82,7 @@ fn broken_front_matter_is_found() {
 #[test]
 fn a_runbook_that_is_too_short_too_long_or_out_of_order_is_found() {
     finds("## Escalate if\n", "", "sections must be");
-    finds("## Done when\n", &format!("## Done when\n{}", "a\n".repeat(109)), "read at night");
+    finds("## Done when\n", &format!("## Done when\n{}", "a\n".repeat(119)), "read at night");
     let short = Runbook { name: "external".to_owned(), text: SOUND.to_owned() };
     assert!(check(&short).iter().any(|offence| offence.advice.contains("read at night")));
     finds("### 5. person: e\n", "", "at least 5 wanted");
