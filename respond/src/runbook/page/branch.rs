@@ -59,7 +59,7 @@ pub(super) fn read(
 
 /// Splits at the first `: ` that does not stand between back quotes.
 fn part(item: &str) -> Option<(&str, &str)> {
-    let outside = |at: &usize| item[..*at].matches('`').count() % 2 == 0;
+    let outside = |at: &usize| item[..*at].matches('`').count().is_multiple_of(2);
     let at = item.match_indices(": ").map(|(at, _)| at).find(outside)?;
     Some((&item[..at], item[at + 2..].trim()))
 }

@@ -127,10 +127,11 @@ fn commands<'t>(
 fn check(step: &Step, line: usize, page: &Page, notes: &mut Notes<'_>) {
     let (reads, acts, shows) =
         (!step.reads.is_empty(), step.action.is_some(), !step.commands.is_empty());
+    let tells = !step.text.is_empty() || !step.branches.is_empty();
     let sound = match step.kind {
         StepKind::Check => (reads || shows) && !acts,
         StepKind::Remedy => (acts || shows) && !reads,
-        StepKind::Person => !reads && !acts && !(step.text.is_empty() && step.branches.is_empty()),
+        StepKind::Person => tells && !reads && !acts,
     };
     if !sound {
         notes.add(
