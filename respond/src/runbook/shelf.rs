@@ -80,8 +80,11 @@ mod tests {
         }
     }
 
-    /// What the handbook asks for, row by row: the step that does it, and what must stand in it.
-    const HANDBOOK: &[(IncidentType, &[(&str, u32, &str)])] = &[
+    /// What a row of the handbook asks for, the step that does it, and what must stand in it.
+    type Row = (&'static str, u32, &'static str);
+
+    /// What the handbook asks for, row by row.
+    const HANDBOOK: &[(IncidentType, &[Row])] = &[
         (
             IncidentType::ModelUnavailable,
             &[
