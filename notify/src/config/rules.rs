@@ -21,9 +21,12 @@ pub(super) fn word(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name of a destination: a word, since it stands in commands and keys.
+/// The name of a destination: it stands in keys and commands.
 pub(super) fn destination(text: &str) -> Result<DestinationName, String> {
-    DestinationName::new(&word(text)?).map_err(|error| error.to_string())
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(good);
+    let name = fits.then(|| DestinationName::new(text).ok()).flatten();
+    name.ok_or_else(|| "should be a name of at most 64 letters, digits, `-` and `_`".to_owned())
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
