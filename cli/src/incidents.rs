@@ -15,6 +15,7 @@ pub mod work;
 pub(crate) mod sample;
 
 use gpuwarden_proto::incident::Incident;
+use gpuwarden_proto::time::Timestamp;
 use gpuwarden_proto::vocab::IncidentId;
 use gpuwarden_proto::work::Work;
 use serde::Serialize;
@@ -23,6 +24,7 @@ use crate::args::{Format, Incidents};
 use crate::client::{Aggregator, Client, ClientError, Word};
 use crate::clock;
 use crate::screen::Screen;
+use crate::text::Paint;
 
 /// One incident, with the work on it.
 #[derive(Debug, Serialize)]
@@ -58,29 +60,11 @@ pub async fn run(
             }
         }
         Incidents::Show { id } => {
-            let known = Known::ask(&mut client, id).await?;
-            match screen.format {
-                Format::Json => screen.json(&known)?,
-                Format::Table => {
-                    let Known { incident, work } = &known;
-                    let page =
-                        show::render_with(incident, work.as_ref(), clock::now(), screen.paint);
-                    screen.text(&page)?;
-                }
-            }
+            known(&Known::ask(&mut client, id).await?, show::render_with, &mut screen)?;
         }
+        // All that an explanation says is in the incident itself and in the work on it.
         Incidents::Explain { id } => {
-            let known = Known::ask(&mut client, id).await?;
-            match screen.format {
-                // All that an explanation says is in the incident itself and in the work on it.
-                Format::Json => screen.json(&known)?,
-                Format::Table => {
-                    let Known { incident, work } = &known;
-                    let now = clock::now();
-                    let page = explain::render_with(incident, work.as_ref(), now, screen.paint);
-                    screen.text(&page)?;
-                }
-            }
+            known(&Known::ask(&mut client, id).await?, explain::render_with, &mut screen)?;
         }
         Incidents::Order(order) => {
             let work = client.order(order.asked(clock::now())).await?;
@@ -115,6 +99,22 @@ pub async fn run(
         Incidents::Resolve { id, reason, force, by } => {
             let word = Word::Resolve { reason, force };
             answered(&client.say(id, &by.by, word).await?, &mut screen)?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows one incident as a page of its own kind, or all that is known of it.
+fn known(
+    known: &Known,
+    page: fn(&Incident, Option<&Work>, Timestamp, Paint) -> String,
+    screen: &mut Screen,
+) -> anyhow::Result<()> {
+    match screen.format {
+        Format::Json => screen.json(known)?,
+        Format::Table => {
+            let Known { incident, work } = known;
+            screen.text(&page(incident, work.as_ref(), clock::now(), screen.paint))?;
         }
     }
     Ok(())

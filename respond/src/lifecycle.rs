@@ -145,11 +145,7 @@ impl Lifecycle {
             What::Informed { whom } => {
                 self.prove(Item::StakeholdersInformed, format!("{whom} was told"), at);
             }
-            What::Acknowledged => {
-                self.owner = Some(event.by.clone());
-                self.respond();
-                self.prove(Item::OnCallNotified, format!("{} has taken it", event.by), at);
-            }
+            What::Acknowledged => self.take_on(&event.by, at),
             What::RunbookStarted { runbook } => {
                 self.respond();
                 self.prove(Item::RunbookExecuted, format!("{runbook} was run"), at);
@@ -205,6 +201,12 @@ impl Lifecycle {
     fn grade(&mut self, severity: Severity) {
         self.severity = severity;
         self.worst = self.worst.min(severity);
+    }
+
+    fn take_on(&mut self, by: &str, at: Timestamp) {
+        self.owner = Some(by.to_owned());
+        self.respond();
+        self.prove(Item::OnCallNotified, format!("{by} has taken it"), at);
     }
 
     fn respond(&mut self) {
