@@ -233,10 +233,12 @@ class Run:
             both.say(trouble)
         time.sleep(LATE_AFTER_S)
         self.check("what is silenced is held back", both.shown(silenced) is False and both.shown(plain) is True)
-        for trouble, name in [(plain, "late"), (silenced, "late_and_not_silenced")]:
-            late = Trouble(trouble.node, LATE, trouble.what, "r9")
-            at = both.say(late)
-            self._late(name, late, at)
+        # Both are told now, amid the peer's interval: whoever is told when it ends finds the peer just about to speak.
+        before = {"late": plain, "late_and_not_silenced": silenced}
+        late = {name: Trouble(one.node, LATE, one.what, "r9") for name, one in before.items()}
+        told = {name: both.say(trouble) for name, trouble in late.items()}
+        for name, trouble in late.items():
+            self._late(name, trouble, told[name])
 
     def _late(self, name: str, late: Trouble, at: float) -> None:
         joined = lambda line: shown(line) and line.concerns(late.what, rules=frozenset({LATE}))  # noqa: E731
